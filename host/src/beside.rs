@@ -32,6 +32,9 @@ pub enum ExplainError {
     /// The rules of the operator, which are asked, too, cannot be loaded.
     #[error("the rules cannot be loaded")]
     Rules(#[source] StartError),
+    /// The policy does not ask them: the server refuses all requests.
+    #[error("rules are in force that the policy component does not ask: the server refuses all requests")]
+    NotAsked,
     /// The policy failed.
     #[error("the policy component failed: it trapped, or took too long")]
     Policy,
@@ -71,6 +74,9 @@ impl Beside {
         // Only here: what else is done beside a server does not depend on rules.
         let rules = setup::rules_beside(&self.config, self.name.as_ref()).map_err(ExplainError::Rules)?;
         self.tenant.rules.exchange(rules);
+        if self.tenant.rules.decide_requests() && !self.policy.asks_rules() {
+            return Err(ExplainError::NotAsked);
+        }
         let explained = async {
             let guest = self.policy.start(&self.tenant);
             guest.explain(self.tenant.clock.now_ms(), query).await

@@ -68,6 +68,11 @@ pub(crate) trait Exchanged {
     /// Waits until a version has failed so often that it has to go.
     async fn fails(&self, loaded: &Self::Loaded);
 
+    /// What else decides whether a version can be in force. When that changes, what is wanted is tried again.
+    fn beside(&self) -> bool {
+        false
+    }
+
     /// Whether this earlier version may take the place of one that fails.
     fn may_go_back_to(&self, _before: &Self::Loaded) -> bool {
         true
@@ -100,6 +105,8 @@ pub(crate) struct Exchange<E: Exchanged> {
     in_force: watch::Sender<InForce>,
     counts: Arc<Counts>,
     stamps: Stamps,
+    /// What [`Exchanged::beside`] was at the last look.
+    beside: bool,
     /// What was in force before, and until when it may be needed again.
     trial: Option<(Held<E::Loaded>, Instant)>,
 }
@@ -121,8 +128,8 @@ impl<E: Exchanged> Exchange<E> {
         let counts = Arc::new(Counts::default());
         let handle = ExchangeHandle::new(sender, record, counts.clone(), source.is_some());
         // Of nothing: what has changed since the start began is found by the first look.
-        let stamps = Stamps::new();
-        (Self { exchanged, source, held, requests, in_force, counts, stamps, trial: None }, handle)
+        let (stamps, beside) = (Stamps::new(), exchanged.beside());
+        (Self { exchanged, source, held, requests, in_force, counts, stamps, beside, trial: None }, handle)
     }
 
     /// Never returns while the server runs.
@@ -170,10 +177,11 @@ impl<E: Exchanged> Exchange<E> {
     async fn look(&mut self, is_asked: bool) {
         let Some(source) = self.source.clone() else { return };
         let (what, command) = (E::WHAT, E::COMMAND);
-        let known = self.stamps.clone();
+        let (known, beside) = (self.stamps.clone(), self.exchanged.beside());
+        let must_read = is_asked || std::mem::replace(&mut self.beside, beside) != beside;
         let read = tokio::task::spawn_blocking(move || {
             let stamps = source.stamps();
-            (stamps != known || is_asked).then(|| (source.wanted(), stamps))
+            (stamps != known || must_read).then(|| (source.wanted(), stamps))
         });
         let Ok(Some((wanted, stamps))) = read.await else { return };
         self.stamps = stamps;
@@ -247,6 +255,14 @@ impl<E: Exchanged> Exchange<E> {
         let Some((mut before, _)) = self.trial.take() else { return };
         let (what, command) = (E::WHAT, E::COMMAND);
         let failed = self.held.record.version.clone();
+        if !self.exchanged.may_go_back_to(&before.loaded) {
+            tracing::error!(
+                failed = failed.short(),
+                reason,
+                "the new version of the {what} fails, and the earlier one cannot take its place any more"
+            );
+            return;
+        }
         before.record.since_ms = Clock::system().now_ms();
         if let Err(error) = self.exchanged.put(before.loaded.clone()).await {
             tracing::error!(

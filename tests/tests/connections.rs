@@ -18,6 +18,8 @@ use tokio::{
 };
 
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+/// The same from a client of HTTP/1.0 that keeps its connection.
+const KEPT_ALIVE: &[u8] = b"GET /health HTTP/1.0\r\nhost: x\r\nconnection: keep-alive\r\n\r\n";
 /// Is forwarded to the upstream and waits there.
 const FORWARDED: &[u8] = b"GET /elsewhere HTTP/1.1\r\nhost: x\r\n\r\n";
 
@@ -168,10 +170,12 @@ async fn a_connection_that_was_answered_is_kept_unless_the_response_says_that_it
             open.push(stream);
         }
         let newcomer = connect(&server).await;
-        let _ = open[0].write_all(HEALTH).await;
+        let request = if round % 2 == 0 { HEALTH } else { KEPT_ALIVE };
+        let _ = open[0].write_all(request).await;
         let response = head(&mut open[0]).await;
         if response.contains("connection: close") {
             ended += 1;
+            assert!(!response.contains("keep-alive"), "round {round}: {response}");
             assert!(is_closed(&mut open[0]).await, "round {round}");
         } else if !response.is_empty() {
             // Longer than a connection that has to end is read.

@@ -7,7 +7,7 @@ use std::{path::Path, sync::Arc};
 
 use http::StatusCode;
 use larder::{
-    Beside, LoadError, Scope, StartError,
+    Beside, ExplainError, LoadError, Scope, StartError,
     explain::{Found, Query},
 };
 use larder_rules::{Rules, Source};
@@ -96,7 +96,7 @@ async fn it_explains_a_lookup() {
         version: None,
         keys: ["a", "b", "c", "d"].map(str::to_owned).into(),
     };
-    let told = beside.explain(query).await.unwrap();
+    let told = beside.explain(query.clone()).await.unwrap();
     let found: Vec<_> = told.attempts.iter().map(|attempt| attempt.found).collect();
     assert_eq!(found, [Found::Stale, Found::Expired, Found::Match, Found::Nothing]);
     assert_eq!(told.attempts[2].finding.as_ref().unwrap().size_bytes, 7);
@@ -105,6 +105,11 @@ async fn it_explains_a_lookup() {
     assert_eq!((told.cause.as_deref(), told.version.as_deref()), (Some("denied"), Some("v")));
     let deleted = told.near[0].deleted.as_ref().unwrap();
     assert_eq!((deleted.at_ms, deleted.cause.as_str()), (2, "rule:mine"));
+    let rules = write(server.data.path(), "restore.js", RESTORE);
+    let variables = [("LARDER_POLICY", policy.to_str().unwrap()), ("LARDER_RULES", rules.as_str())];
+    let config = test_config(server.data.path(), &variables);
+    let beside = Box::pin(Beside::open(&config, None)).await.unwrap().unwrap();
+    assert!(matches!(beside.explain(query).await, Err(ExplainError::NotAsked)));
 }
 
 /// It cannot ask them: whoever they keep out would come in.
@@ -143,6 +148,9 @@ async fn rules_about_requests_that_come_later_are_refused_and_if_not_nothing_is_
     // In the shadow they decide nothing.
     server.rules().set_shadow(Some(rules), 100).unwrap();
     assert_eq!(get(&job, "a").await.0, StatusCode::OK);
+    // Beside a policy that asks them, the rules of the file are tried again.
+    write(server.data.path(), "older.wasm", larder::BUILT_IN_POLICY);
+    tenants::eventually(async || server.rules().decide_requests()).await;
 }
 
 #[tokio::test]
@@ -178,4 +186,14 @@ async fn a_tenant_with_rules_about_requests_is_not_served_by_it() {
             && line["error"].as_str().is_some_and(|error| error.contains("does not ask them"))
     };
     log.line("a tenant that is refused", refused).await;
+    let policy = Path::new(&policy);
+    std::fs::write(policy, larder::BUILT_IN_POLICY).unwrap();
+    server.until_served("ruled").await;
+    // Its rules are not those of `default`, and count all the same.
+    std::fs::write(policy, OLDER).unwrap();
+    let refused = |line: &serde_json::Value| {
+        line["tenant"].is_null()
+            && line["error"].as_str().is_some_and(|error| error.contains("does not ask them"))
+    };
+    log.line("a policy that is refused", refused).await;
 }

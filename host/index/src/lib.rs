@@ -62,7 +62,7 @@ pub use self::{
     probe::{MatchKind, Probe},
     trust::Trust,
     upload::{AttachOutcome, Attachment, MAX_CLOCK_SKEW_MS, Reservation, Upload, UploadId},
-    within::{Detailed, LeastRecent, Near, SavedBy, SavedPage, Within, with_details},
+    within::{Detailed, LeastRecent, LeastRecentPage, Near, SavedBy, SavedPage, Within, with_details},
 };
 use self::{
     error::{
@@ -272,9 +272,14 @@ pub trait Index: Catalogue {
         Err(IndexError::Unsupported("this index has no order of last use"))
     }
 
-    /// Returns the same entries as [`Self::least_recent`], each with its details, as of one moment.
-    async fn least_recent_details(&self, page: &LeastRecent) -> Result<Vec<Detailed>, IndexError> {
-        within::least_recent_details(self, page).await
+    /// Returns those of a page of [`Self::least_recent`] that were never used, or not after `used_after_ms`, each
+    /// with its details, as of one moment.
+    async fn least_recent_details(
+        &self,
+        page: &LeastRecent,
+        used_after_ms: u64,
+    ) -> Result<LeastRecentPage, IndexError> {
+        within::least_recent_details(self, page, used_after_ms).await
     }
 
     /// Returns up to `limit` uploads in a scope in the order of their numbers, starting after `after`.

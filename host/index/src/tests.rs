@@ -9,8 +9,8 @@ use larder_storage::ObjectName;
 use proptest::{collection::vec, prelude::*, sample::Index as Pick};
 
 use super::{
-    Attachment, Cause, Departure, Durability, EntryId, EntryUses, Index, KeyRule, LeastRecent,
-    MAX_CLOCK_SKEW_MS, MatchKind, Probe, Reservation, Slot, Trust, UploadId, Within,
+    Attachment, Cause, Departure, Detailed, Durability, EntryId, EntryUses, Index, KeyRule, LeastRecent,
+    LeastRecentPage, MAX_CLOCK_SKEW_MS, MatchKind, Probe, Reservation, Slot, Trust, UploadId, Within,
     conformance::unique,
     fresh_upload_name,
     model::{Model, digest_at, facts_at, trust_at},
@@ -433,8 +433,16 @@ impl Run<'_> {
         let outcome = self.index.least_recent(&within, trust, after, limit).await.unwrap();
         assert_eq!(outcome, expected, "{within:?} {trust:?}");
         let page = LeastRecent { within, trust, after, limit };
-        let outcome = self.index.least_recent_details(&page).await.unwrap();
-        assert_eq!(outcome, self.model.with_details(expected), "{page:?}");
+        let expected = self.model.with_details(expected);
+        let last = expected.last().filter(|_| expected.len() >= limit);
+        let next = last.map(|(last, _)| (last.last_used_ms, last.id));
+        for used_after_ms in [0, 3, u64::MAX] {
+            let may_go =
+                |(entry, details): &&Detailed| details.uses == Some(0) || entry.last_used_ms <= used_after_ms;
+            let entries = expected.iter().filter(may_go).cloned().collect();
+            let outcome = self.index.least_recent_details(&page, used_after_ms).await.unwrap();
+            assert_eq!(outcome, LeastRecentPage { entries, next }, "{page:?} {used_after_ms}");
+        }
     }
 
     async fn compare_references(&self) {

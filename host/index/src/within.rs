@@ -37,6 +37,31 @@ pub struct LeastRecent {
     pub limit: usize,
 }
 
+/// A page of entries that may make room, in the order of last use. See [`Index::least_recent_details`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeastRecentPage {
+    /// With what is stored beside them.
+    pub entries: Vec<Detailed>,
+    /// Where the next page starts; `None` after the last one.
+    pub next: Option<(u64, EntryId)>,
+}
+
+impl LeastRecentPage {
+    /// Leaves out of a page of all entries what was used after `used_after_ms`.
+    pub(crate) fn of(listed: Vec<Detailed>, page: &LeastRecent, used_after_ms: u64) -> Self {
+        let last = listed.last().filter(|_| listed.len() >= page.limit);
+        let next = last.map(|(last, _)| EntryOrder::LastUsed.place(last));
+        let may_go =
+            |(entry, details): &Detailed| !is_in_use(details.uses, entry.last_used_ms, used_after_ms);
+        Self { entries: listed.into_iter().filter(may_go).collect(), next }
+    }
+}
+
+/// Whether an entry was used after this time. A save is no use.
+pub(crate) fn is_in_use(uses: Option<u64>, last_used_ms: u64, used_after_ms: u64) -> bool {
+    uses != Some(0) && last_used_ms > used_after_ms
+}
+
 /// An entry with what is stored beside it.
 pub type Detailed = (Entry, EntryDetails);
 
@@ -160,9 +185,13 @@ pub async fn with_details(
 pub(crate) async fn least_recent_details(
     index: &(impl Index + ?Sized),
     page: &LeastRecent,
-) -> Result<Vec<Detailed>, IndexError> {
+    used_after_ms: u64,
+) -> Result<LeastRecentPage, IndexError> {
     let entries = index.least_recent(&page.within, page.trust, page.after, page.limit).await?;
-    with_details(index, entries).await
+    let last = entries.last().filter(|_| entries.len() >= page.limit);
+    let next = last.map(|last| EntryOrder::LastUsed.place(last));
+    let listed = with_details(index, entries).await?;
+    Ok(LeastRecentPage { next, ..LeastRecentPage::of(listed, page, used_after_ms) })
 }
 
 /// Makes a page of [`Index::find_saved`] from the lists of an index.

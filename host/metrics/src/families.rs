@@ -26,7 +26,7 @@ pub struct BuildInfo {
     pub version: &'static str,
     /// The commit that it was built of; `unknown` where the build did not say.
     pub revision: &'static str,
-    /// The version of the world that its policies are of.
+    /// The newest version of the world that its policies may be of.
     pub wit: String,
     /// The driver of the storage.
     pub storage: &'static str,

@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use super::{
     Capacity, Saver,
     idle_uploads::IdleUploads,
-    order::{Offered, may_go, place, read_page},
+    order::{Offered, read_page},
     requests::{Made, RoomRequest},
 };
 use crate::{
@@ -156,16 +156,13 @@ impl Evictor {
             let mut after = None;
             for _ in 0..MAX_PAGES {
                 let page = read_page(&self.tenant, tier, after).await?;
-                let Some(last) = page.last() else { break };
-                after = Some(place(last));
-                let is_last = page.len() < PAGE;
-                let offered = self.candidates(page, self.tenant.clock.now_ms());
-                let new = offered.iter().filter(|candidate| seen.insert(candidate.entry.id));
-                bytes = bytes.saturating_add(new.map(|candidate| candidate.entry.size_bytes).sum());
+                let new = page.entries.iter().filter(|(entry, _)| seen.insert(entry.id));
+                bytes = bytes.saturating_add(new.map(|(entry, _)| entry.size_bytes).sum());
                 if bytes >= needed.bytes {
                     return Ok(true);
                 }
-                if is_last {
+                after = page.next;
+                if after.is_none() {
                     break;
                 }
             }
@@ -184,11 +181,11 @@ impl Evictor {
         let mut offered = Offered::of(&self.tenant, tier).await?;
         let (mut pass, mut spared) = (Pass::default(), 0);
         while let Some(page) = offered.next().await? {
-            let now_ms = self.tenant.clock.now_ms();
-            let candidates: Arc<[Candidate]> = self.candidates(page, now_ms).into();
-            if candidates.is_empty() {
+            if page.is_empty() {
                 continue;
             }
+            let now_ms = self.tenant.clock.now_ms();
+            let candidates: Arc<[Candidate]> = page.into_iter().map(candidate).collect();
             let left = RoomNeeded { bytes: needed.bytes - freed - pass.freed, ..needed.clone() };
             let chosen = guest.make_room(now_ms, &left, candidates.clone()).await?;
             let (deleted, bytes) = self.delete(&candidates, &chosen, &left, now_ms).await?;
@@ -200,15 +197,6 @@ impl Evictor {
         }
         pass.is_all = offered.is_at_end() && spared == 0;
         Ok(pass)
-    }
-
-    /// Returns those that may be offered.
-    fn candidates(&self, page: Vec<Detailed>, now_ms: u64) -> Vec<Candidate> {
-        let offer = |(entry, details)| {
-            let content = ContentState::Unknown;
-            Candidate { entry, details, content, newer: None, wish: None }
-        };
-        page.into_iter().filter(|listed| may_go(&self.tenant, listed, now_ms)).map(offer).collect()
     }
 
     /// Deletes of the chosen ones as many as are needed, in their order. Stops at one that is used
@@ -335,6 +323,11 @@ impl Evictor {
         }
         Ok(())
     }
+}
+
+/// What the policy is told of an entry that may go.
+fn candidate((entry, details): Detailed) -> Candidate {
+    Candidate { entry, details, content: ContentState::Unknown, newer: None, wish: None }
 }
 
 /// The room that a save lacks.

@@ -10,7 +10,7 @@
 
 use std::{sync::Arc, vec};
 
-use larder_index::{Detailed, EntryId, IndexError, LeastRecent};
+use larder_index::{Detailed, EntryId, IndexError, LeastRecent, LeastRecentPage};
 use larder_rules::Failure;
 
 use super::evictor::{MAX_PAGES, PAGE};
@@ -61,7 +61,7 @@ impl<'a> Offered<'a> {
         self.is_at_end
     }
 
-    /// Returns the next page; `None` after the last one.
+    /// Returns what of the next page may go; `None` after the last one.
     ///
     /// # Errors
     /// When the index fails.
@@ -70,19 +70,26 @@ impl<'a> Offered<'a> {
             return Ok(None);
         }
         self.pages += 1;
-        let page = match &mut self.order {
-            Order::Ranked(entries) => entries.take(PAGE).collect(),
+        match &mut self.order {
+            Order::Ranked(entries) => {
+                let page: Vec<_> = entries.take(PAGE).collect();
+                if page.is_empty() {
+                    return Ok(None);
+                }
+                // Used since they were ranked.
+                let now_ms = self.tenant.clock.now_ms();
+                Ok(Some(page.into_iter().filter(|listed| may_go(self.tenant, listed, now_ms)).collect()))
+            }
             Order::LastUse(after) => {
                 let page = read_page(self.tenant, self.tier, *after).await?;
-                *after = page.last().map(place);
-                if page.len() < PAGE {
+                *after = page.next;
+                if after.is_none() {
                     self.pages = MAX_PAGES;
                     self.is_at_end = true;
                 }
-                page
+                Ok(Some(page.entries))
             }
-        };
-        Ok(Some(page).filter(|page| !page.is_empty()))
+        }
     }
 
     /// Returns all entries that may be offered, those with the highest score first, and among equals
@@ -93,8 +100,7 @@ impl<'a> Offered<'a> {
             let now_ms = self.tenant.clock.now_ms();
             let mut known = Vec::new();
             for _ in 0..ASKED_PAGES {
-                let page = self.next().await?.unwrap_or_default();
-                known.extend(page.into_iter().filter(|listed| may_go(self.tenant, listed, now_ms)));
+                known.extend(self.next().await?.unwrap_or_default());
             }
             if known.is_empty() {
                 continue;
@@ -118,26 +124,28 @@ impl<'a> Offered<'a> {
 }
 
 /// Returns whether an entry may be offered: nobody reads it, or could with a URL that he has.
-pub(super) fn may_go(tenant: &Tenant, (entry, details): &Detailed, now_ms: u64) -> bool {
-    let settings = &tenant.settings;
-    let url_ms = settings.download_url_ms.max(settings.direct_url_ms.unwrap_or(0));
-    let has_url = details.uses != Some(0) && now_ms < entry.last_used_ms.saturating_add(url_ms);
+fn may_go(tenant: &Tenant, (entry, details): &Detailed, now_ms: u64) -> bool {
+    let has_url = details.uses != Some(0) && now_ms < entry.last_used_ms.saturating_add(url_ms(tenant));
     !has_url && !tenant.usage.has_buffered_use(entry.id)
 }
 
-/// Returns a page of a tier in the order of the last use, from behind this place on.
+/// The life of a URL that a use was given.
+fn url_ms(tenant: &Tenant) -> u64 {
+    tenant.settings.download_url_ms.max(tenant.settings.direct_url_ms.unwrap_or(0))
+}
+
+/// Returns what may be offered of a page of a tier in the order of the last use, from behind this place on.
 pub(super) async fn read_page(
     tenant: &Tenant,
     Tier { within, trust }: &Tier,
     after: Option<(u64, EntryId)>,
-) -> Result<Vec<Detailed>, IndexError> {
+) -> Result<LeastRecentPage, IndexError> {
     let page = LeastRecent { within: within.clone(), trust: *trust, after, limit: PAGE };
-    tenant.index.least_recent_details(&page).await
-}
-
-/// Where the next page begins.
-pub(super) fn place((last, _): &Detailed) -> (u64, EntryId) {
-    (last.last_used_ms, last.id)
+    let now_ms = tenant.clock.now_ms();
+    let used_after_ms = now_ms.saturating_sub(url_ms(tenant));
+    let mut page = tenant.index.least_recent_details(&page, used_after_ms).await?;
+    page.entries.retain(|listed| may_go(tenant, listed, now_ms));
+    Ok(page)
 }
 
 fn log(failure: &Failure) {

@@ -2,24 +2,28 @@
 
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower, TypedFunc,
+    types::ComponentItem,
 };
 
 use super::World;
-use crate::interfaces::{
-    answers::{Explained, Ids, Response, Selection, Tiers, Verdicts},
-    bindings::{
-        exports::larder::cache::{explain, retention},
-        larder::cache::{index, types},
+use crate::{
+    interfaces::{
+        answers::{Explained, Ids, Response, Selection, Tiers, Verdicts},
+        bindings::{
+            exports::larder::cache::{explain, retention},
+            larder::cache::{index, types},
+        },
+        state::State,
+        v0_5,
     },
-    state::State,
-    v0_5,
+    log_throttle::Throttle,
 };
 
 /// Where a component has its exports. The same for all of its instances.
 #[derive(Clone)]
 pub(super) struct ExportPlaces {
     world: World,
-    /// Whether it imports the operator's rules.
+    /// Whether it can ask all that rules decide about requests.
     pub(super) asks_rules: bool,
     handle: ComponentExportIndex,
     is_repeatable: ComponentExportIndex,
@@ -33,8 +37,10 @@ pub(super) struct ExportPlaces {
 
 /// The exports of an instance.
 pub(super) struct Exports {
-    /// Whether the component imports the operator's rules.
+    /// Whether the component can ask all that rules decide about requests.
     pub(super) asks_rules: bool,
+    /// Lines about requests that were refused because it cannot.
+    pub(super) refusals: Throttle,
     pub(super) handle: Handle,
     pub(super) is_repeatable: TypedFunc<(String, String), (bool,)>,
     pub(super) select_entries: TypedFunc<(u64, Vec<index::Entry>), (Selection,)>,
@@ -64,7 +70,7 @@ impl ExportPlaces {
     ///
     /// # Errors
     /// When one is missing.
-    pub(super) fn of(component: &Component, world: World, asks_rules: bool) -> wasmtime::Result<Self> {
+    pub(super) fn of(component: &Component, world: World) -> wasmtime::Result<Self> {
         let place = |interface: &str, name: &str| {
             let interface = world.interface(interface);
             let instance = component.get_export_index(None, &interface);
@@ -73,7 +79,7 @@ impl ExportPlaces {
         };
         Ok(Self {
             world,
-            asks_rules,
+            asks_rules: asks_rules(component),
             handle: place("handler", "handle")?,
             is_repeatable: place("handler", "is-repeatable")?,
             select_entries: place("retention", "select-entries")?,
@@ -106,6 +112,7 @@ impl ExportPlaces {
         };
         Ok(Exports {
             asks_rules: self.asks_rules,
+            refusals: Throttle::default(),
             handle,
             is_repeatable: typed(store, instance, &self.is_repeatable)?,
             select_entries: typed(store, instance, &self.select_entries)?,
@@ -115,6 +122,19 @@ impl ExportPlaces {
             make_room: typed(store, instance, &self.make_room)?,
             explain,
         })
+    }
+}
+
+/// Returns whether a component imports the questions about what is restored and what is saved. Entries that
+/// rules gave a lifetime to are a matter of both.
+fn asks_rules(component: &Component) -> bool {
+    let (engine, ty) = (component.engine(), component.component_type());
+    let rules = ty.get_import(engine, &World::NEWEST.interface("rules"));
+    match rules.map(|rules| rules.ty) {
+        Some(ComponentItem::ComponentInstance(rules)) => {
+            ["judge-hit", "judge-save"].iter().all(|question| rules.get_export(engine, question).is_some())
+        }
+        _ => false,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -29,6 +29,17 @@ pub(crate) struct PolicyInForce {
     current: Arc<watch::Sender<Current>>,
     /// Those of a tenant; `None`: those of the policy.
     limits: Option<InstanceLimits>,
+    /// How many tenants have rules of their own that decide about requests.
+    ruled: Arc<AtomicUsize>,
+}
+
+/// Counts a tenant whose rules decide about requests, until it is dropped.
+pub(crate) struct RuledTenant(Arc<AtomicUsize>);
+
+impl Drop for RuledTenant {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 #[derive(Clone)]
@@ -48,12 +59,12 @@ pub(crate) struct NotTaken;
 impl PolicyInForce {
     pub(crate) fn new(policy: Policy) -> Self {
         let current = Current { policy, number: 0, taken: None };
-        Self { current: Arc::new(watch::Sender::new(current)), limits: None }
+        Self { current: Arc::new(watch::Sender::new(current)), limits: None, ruled: Arc::default() }
     }
 
     /// The same policy, also after an exchange, within other limits.
     pub(crate) fn with_limits(&self, limits: InstanceLimits) -> Self {
-        Self { current: self.current.clone(), limits: Some(limits) }
+        Self { limits: Some(limits), ..self.clone() }
     }
 
     /// Returns the policy in force.
@@ -63,6 +74,17 @@ impl PolicyInForce {
             Some(limits) => policy.with_limits(limits),
             None => policy,
         }
+    }
+
+    /// Counts a tenant whose rules decide about requests.
+    pub(crate) fn add_ruled(&self) -> RuledTenant {
+        self.ruled.fetch_add(1, Relaxed);
+        RuledTenant(self.ruled.clone())
+    }
+
+    /// Returns whether a tenant beside `default` has rules that decide about requests.
+    pub(crate) fn has_ruled(&self) -> bool {
+        self.ruled.load(Relaxed) > 0
     }
 
     /// Returns a number that is another one after an exchange.

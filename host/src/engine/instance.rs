@@ -278,18 +278,23 @@ async fn run_handle(
     request: Request,
     reply: oneshot::Sender<Response>,
 ) -> wasmtime::Result<Called> {
+    if !instance.asks_rules && accessor.with(|mut access| access.get().tenant.rules.decide_requests()) {
+        let _in_request = request.context.record.scope.enter();
+        instance.refusals.log(|times| {
+            tracing::error!(
+                times,
+                "rules are in force that the policy component does not ask: nothing is served"
+            );
+        });
+        let _ = reply.send(unavailable(ASKS_NO_RULES, request.context.record.id()));
+        return Ok(Called::Answered);
+    }
     // Its memory stays taken for as long as the component may hold a part of the request.
     let context = request.context.clone();
     let Ok(request) = accessor.with(|mut access| handler::request(access.get(), request)) else {
         let _ = reply.send(unavailable(BUSY, context.record.id()));
         return Ok(Called::Answered);
     };
-    if !instance.asks_rules && accessor.with(|mut access| access.get().tenant.rules.decide_requests()) {
-        let _in_request = context.record.scope.enter();
-        tracing::error!("rules are in force that the policy component does not ask: nothing is served");
-        let _ = reply.send(unavailable(ASKS_NO_RULES, context.record.id()));
-        return Ok(Called::Answered);
-    }
     let mut response = handle(accessor, instance, request, &context).await?;
     if let Some(outcome) = response.outcome.take() {
         context.record.set_outcome(handler::outcome(outcome));

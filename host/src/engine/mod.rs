@@ -20,7 +20,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 pub(crate) use guest::{ExplainFault, Guest, GuestFailed, GuestTask};
-pub(crate) use in_force::{CurrentGuest, PolicyInForce};
+pub(crate) use in_force::{CurrentGuest, PolicyInForce, RuledTenant};
 pub(crate) use instance_pool::InstancePool;
 pub(crate) use limits::InstanceLimits;
 pub use load::LoadError;
@@ -85,16 +85,14 @@ impl Engine {
         let digest = hex::encode(digest(&SHA256, file)).into();
         let module = |error| LoadError::Module(NotAComponent::Module(Some(error)));
         let bytes = componentize(file).map_err(module)?;
-        let inspected = inspect(file)?;
-        let world = World::of(&inspected).map_err(|made_for| LoadError::OtherWorld { made_for })?;
+        let world = World::of(&inspect(file)?).map_err(|made_for| LoadError::OtherWorld { made_for })?;
         let renamed = world.with_newest_imports(&bytes);
         let bytes = renamed.map_err(|error| CompileError::NotAComponent(error.into()))?;
         let component = compile_or_reuse(&self.inner, &bytes, cache, Kind::Policy)?;
         let misfit = |source| LoadError::World { made_for: world.to_string(), source };
         let linker = linker(&self.inner).map_err(misfit)?;
         let pre = linker.instantiate_pre(&component).map_err(misfit)?;
-        let asks_rules = inspected.imports.contains(&world.interface("rules"));
-        let exports = ExportPlaces::of(&component, world, asks_rules).map_err(misfit)?;
+        let exports = ExportPlaces::of(&component, world).map_err(misfit)?;
         Ok(Policy { pre, exports, limits, engine: self.clone(), digest, faults: Arc::default() })
     }
 }
@@ -133,7 +131,7 @@ impl Policy {
         &self.digest
     }
 
-    /// Returns whether it can ask the operator's rules about requests.
+    /// Returns whether it can ask all that the operator's rules decide about requests.
     #[must_use]
     pub(crate) fn asks_rules(&self) -> bool {
         self.exports.asks_rules

@@ -49,6 +49,9 @@ impl Exchanged for PolicyExchange {
         let loaded = tokio::task::spawn_blocking(move || loader.load(&content)).await;
         let policy = loaded.map_err(io::Error::from)??;
         policy.probe(&self.tenant).await?;
+        if !policy.asks_rules() && self.in_force.has_ruled() {
+            return Err(LoadError::AsksNoRules.into());
+        }
         Ok(policy)
     }
 
@@ -58,5 +61,14 @@ impl Exchanged for PolicyExchange {
 
     async fn fails(&self, policy: &Policy) {
         policy.fails(FAULTS).await;
+    }
+
+    fn may_go_back_to(&self, before: &Policy) -> bool {
+        before.asks_rules() || !self.beside()
+    }
+
+    /// Whether there are rules that decide about requests.
+    fn beside(&self) -> bool {
+        self.tenant.rules.decide_requests() || self.in_force.has_ruled()
     }
 }

@@ -70,6 +70,11 @@ impl Exchanged for RulesExchange {
         }
     }
 
+    /// Whether the policy asks them.
+    fn beside(&self) -> bool {
+        (self.policy_asks)()
+    }
+
     /// Not to no rules: that would open what the failing ones close.
     fn may_go_back_to(&self, before: &Self::Loaded) -> bool {
         before.is_some()

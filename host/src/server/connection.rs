@@ -150,6 +150,8 @@ async fn serve_request(
     if version < Version::HTTP_2 && context.guard.has_to_end() {
         // Else the client could send its next request while the connection is being closed.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        // To one of HTTP/1.0 hyper would add `keep-alive`.
+        *response.version_mut() = version;
     }
     Ok(response.map(|body| Watched::new(body, active)))
 }
@@ -229,7 +231,7 @@ async fn run(mut connection: Pin<&mut impl HttpConnection>, guard: &ConnectionGu
             () = check.as_mut() => match guard.expiry(bounds.header_wait, bounds.keep_alive) {
                 // No request in all that time: no further wait.
                 Expiry::Due if !guard.was_used() => return,
-                Expiry::Due => break Closing::WhenDone,
+                Expiry::Due => break guard.end(),
                 Expiry::After(time) => check.as_mut().reset(Instant::now() + time),
             }
         }

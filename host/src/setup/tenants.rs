@@ -25,7 +25,7 @@ use crate::{
         ConfigError, RemovedTenant, Settings, Storage, TenantConfig, TenantFiles, TenantSection, host_name,
         removed_tenants,
     },
-    engine::{InstanceLimits, InstancePool, LoadError, PolicyInForce},
+    engine::{InstanceLimits, InstancePool, LoadError, PolicyInForce, RuledTenant},
     error::StartError,
     registry::{Description, MakeTenant, Registered, Registry, Reload, Removal, Served, SiteTls},
     server::Tenancy,
@@ -50,6 +50,8 @@ pub(crate) struct TenantLoader {
 struct Loaded {
     /// The files as they were when they were read.
     stamps: Stamps,
+    /// The number of the server's policy then: a tenant may have been refused for that.
+    policy: u64,
     tenants: BTreeMap<TenantName, Known>,
     /// Where the entries of tenants are that had a request, by name.
     holdings: HashMap<TenantName, KnownHoldings>,
@@ -143,10 +145,13 @@ impl TenantLoader {
 
     /// Reads all files; `None` if none has changed.
     fn read(&self) -> Result<Option<(TenantFiles, Stamps)>, ConfigError> {
-        let stamps = self.stamps();
-        if self.state.lock().stamps == stamps && !stamps.is_empty() {
+        let (stamps, number) = (self.stamps(), self.policy.number());
+        let mut state = self.state.lock();
+        let is_same_policy = std::mem::replace(&mut state.policy, number) == number;
+        if is_same_policy && state.stamps == stamps && !stamps.is_empty() {
             return Ok(None);
         }
+        drop(state);
         Ok(Some((TenantFiles::read(&self.dir, &self.server)?, stamps)))
     }
 
@@ -212,7 +217,8 @@ impl TenantLoader {
         }
         let policy = self.policy_of(&settings).await?;
         let (rules, shadow) = rules_of(&settings).await?;
-        if rules.as_ref().is_some_and(|rules| rules.decide_requests()) && !policy.current().asks_rules() {
+        let ruled = rules.as_ref().filter(|rules| rules.decide_requests()).map(|_| policy.add_ruled());
+        if ruled.is_some() && !policy.current().asks_rules() {
             return Err(LoadError::AsksNoRules.into());
         }
         let cpu = Arc::new(CpuBudget::new(own.cpu_percent));
@@ -231,6 +237,7 @@ impl TenantLoader {
             holdings: holdings.clone(),
             resources,
             max_bytes,
+            _ruled: ruled,
         };
         let registered = Registered::new(description, policy, Box::new(maker), self.made.clone());
         if has_own_policy {
@@ -361,12 +368,14 @@ struct Maker {
     resources: SharedResources,
     /// Most bytes that it may have stored; 0: any.
     max_bytes: u64,
+    /// Where its rules decide about requests.
+    _ruled: Option<RuledTenant>,
 }
 
 #[async_trait]
 impl MakeTenant for Maker {
     async fn make(&self) -> Result<Tenant, StartError> {
-        let Self { name, settings, rules, shadow, shared, holdings, resources, max_bytes } = self;
+        let Self { name, settings, rules, shadow, shared, holdings, resources, max_bytes, _ruled } = self;
         let has_own = holdings.own_storage.is_some();
         let make = || Holdings::of_tenant(name, settings, has_own, shared);
         let holdings = holdings.cell.get_or_try_init(make).await?;

@@ -5,8 +5,8 @@ use larder_storage::Digest;
 
 use super::{Case, attachment};
 use crate::{
-    Durability, Entry, EntryDetails, EntryId, EntryUses, LeastRecent, MatchKind, NO_FACTS, Reservation,
-    SavedBy, Slot, Trust, Upload, UploadId, Within,
+    Durability, Entry, EntryDetails, EntryId, EntryUses, LeastRecent, LeastRecentPage, MatchKind, NO_FACTS,
+    Reservation, SavedBy, Slot, Trust, Upload, UploadId, Within,
 };
 
 /// Makes an entry at this time, which is its last use.
@@ -107,7 +107,7 @@ pub(crate) async fn entries_are_listed_with_their_details(case: &Case) {
     expected[1].1.digest = Some(digest);
     let listed = async |within: &Within, trust, after, limit| {
         let page = LeastRecent { within: within.clone(), trust, after, limit };
-        case.index.least_recent_details(&page).await.unwrap()
+        case.index.least_recent_details(&page, u64::MAX).await.unwrap().entries
     };
     for within in [&within, &scope(case, &made[0].slot.scope)] {
         assert_eq!(listed(within, None, None, 9).await, expected);
@@ -116,6 +116,21 @@ pub(crate) async fn entries_are_listed_with_their_details(case: &Case) {
         let low = [expected[0].clone(), expected[2].clone()];
         assert_eq!(listed(within, Some(Trust::Low), None, 9).await, low);
         assert_eq!(listed(within, Some(Trust::Full), Some((2_000, made[2].id)), 9).await, expected[3..]);
+    }
+    // What was used after a time is left out, and counts all the same. A save is no use.
+    let page = |after, limit| LeastRecent { within: within.clone(), trust: None, after, limit };
+    let place = |at: usize| Some((expected[at].0.last_used_ms, expected[at].0.id));
+    for (page, used_after_ms, entries, next) in [
+        (page(None, 9), 9_000, &expected[..], None),
+        (page(None, 9), 8_999, &expected[..3], None),
+        (page(None, 4), 8_999, &expected[..3], place(3)),
+        (page(place(2), 1), 8_999, &[], place(3)),
+        (page(None, 2), 0, &expected[..2], place(1)),
+        (page(place(3), 1), 0, &[], None),
+        (page(None, 0), 0, &[], None),
+    ] {
+        let read = case.index.least_recent_details(&page, used_after_ms).await.unwrap();
+        assert_eq!(read, LeastRecentPage { entries: entries.to_vec(), next }, "{page:?} {used_after_ms}");
     }
     // Of the tenant, those of other cases are among them.
     let mut of_tenant = listed(&Within::Tenant, None, Some((0, EntryId(0))), usize::MAX).await;

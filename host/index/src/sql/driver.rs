@@ -25,8 +25,8 @@ use super::{
     within,
 };
 use crate::{
-    Area, AttachOutcome, Attachment, Caps, Departed, Departure, Detailed, Durability, Entry, EntryDetails,
-    EntryId, EntryUses, Facts, Index, IndexError, LeastRecent, Leaving, LeavingId, MatchKind,
+    Area, AttachOutcome, Attachment, Caps, Departed, Departure, Durability, Entry, EntryDetails, EntryId,
+    EntryUses, Facts, Index, IndexError, LeastRecent, LeastRecentPage, Leaving, LeavingId, MatchKind,
     NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Near, Probe, REFUSED_FOR_MS, RepositoryName, Reservation, Room, Slot,
     Trust, Upload, UploadId, Within, fresh_upload_name, latest_names, ledger::Place, summed, unavailable,
 };
@@ -273,9 +273,16 @@ where
         call!(self, "listing entries by last use", Always, |db| within::least_recent::<D, _>(db, &page))
     }
 
-    async fn least_recent_details(&self, page: &LeastRecent) -> Result<Vec<Detailed>, IndexError> {
-        let page = page.clone();
-        call!(self, "listing details by last use", Always, |db| within::least_recent::<D, _>(db, &page))
+    async fn least_recent_details(
+        &self,
+        page: &LeastRecent,
+        used_after_ms: u64,
+    ) -> Result<LeastRecentPage, IndexError> {
+        let asked = page.clone();
+        let listed = call!(self, "listing details by last use", Always, |db| within::least_recent::<D, _>(
+            db, &asked
+        ))?;
+        Ok(LeastRecentPage::of(listed, page, used_after_ms))
     }
 
     async fn uploads_in_scope(

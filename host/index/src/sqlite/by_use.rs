@@ -11,7 +11,8 @@ use super::{
     tenant::TenantConnection,
 };
 use crate::{
-    Detailed, Entry, EntryId, EntryOrder, LeastRecent, Trust, Within, facts::detail_columns, within::Listed,
+    Detailed, Entry, EntryId, EntryOrder, LeastRecent, LeastRecentPage, Trust, Within, facts::detail_columns,
+    within::is_in_use,
 };
 
 /// The columns that are read.
@@ -94,36 +95,75 @@ pub(super) const BACKWARDS: Texts = parts!(
 );
 
 /// What is read of a row.
-pub(super) trait ListedRow: Listed {
-    /// Reads it from the columns of [`rows::entry`], and from the details behind them.
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self>;
+trait Placed {
+    /// Its place in the order.
+    fn place(&self) -> (u64, EntryId);
 }
 
-impl ListedRow for Entry {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        rows::entry(row)
+impl Placed for Entry {
+    fn place(&self) -> (u64, EntryId) {
+        EntryOrder::LastUsed.place(self)
     }
 }
 
-impl ListedRow for Detailed {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok((rows::entry(row)?, facts::details_at(row, 5, 10)?))
+/// A row of a page of what may make room.
+struct Seen {
+    place: (u64, EntryId),
+    /// `None` if it is in use: then no more is read of it. In a box, so that those take little.
+    listed: Option<Box<Detailed>>,
+}
+
+impl Placed for Seen {
+    fn place(&self) -> (u64, EntryId) {
+        self.place
+    }
+}
+
+impl Seen {
+    /// Reads it from the columns of [`rows::entry`], and from the details behind them.
+    fn read(row: &Row<'_>, used_after_ms: u64) -> rusqlite::Result<Self> {
+        let place = (rows::number(row, 8)?, EntryId(rows::number(row, 0)?));
+        let is_in_use = is_in_use(rows::optional_number(row, 10)?, place.0, used_after_ms);
+        let listed = if is_in_use {
+            None
+        } else {
+            Some(Box::new((rows::entry(row)?, facts::details_at(row, 5, 10)?)))
+        };
+        Ok(Self { place, listed })
     }
 }
 
 /// See [`crate::Index::least_recent`].
-pub(super) fn least_recent<L: ListedRow>(
+pub(super) fn least_recent(conn: TenantConnection<'_>, page: &LeastRecent) -> rusqlite::Result<Vec<Entry>> {
+    list(conn, page, false, rows::entry)
+}
+
+/// See [`crate::Index::least_recent_details`].
+pub(super) fn least_recent_details(
+    conn: TenantConnection<'_>,
+    page: &LeastRecent,
+    used_after_ms: u64,
+) -> rusqlite::Result<LeastRecentPage> {
+    let seen = list(conn, page, true, |row| Seen::read(row, used_after_ms))?;
+    let next = seen.last().filter(|_| seen.len() >= page.limit).map(Placed::place);
+    let entries = seen.into_iter().filter_map(|seen| seen.listed).map(|listed| *listed).collect();
+    Ok(LeastRecentPage { entries, next })
+}
+
+fn list<L: Placed>(
     conn: TenantConnection<'_>,
     LeastRecent { within, trust, after, limit }: &LeastRecent,
+    detailed: bool,
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<L>,
 ) -> rusqlite::Result<Vec<L>> {
     let (texts, repository, scope) = match within {
         Within::Tenant => (&OF_TENANT, None, None),
         Within::Repository(repository) => (&OF_REPOSITORY, Some(repository), None),
         Within::Scope { repository, scope } => (&OF_SCOPE, Some(repository), Some(scope)),
     };
-    let texts = &texts[usize::from(L::DETAILED)];
+    let texts = &texts[usize::from(detailed)];
     let place = [repository, scope].map(|text| text.map(String::as_bytes));
-    Reading { conn, texts, place, descending: false }.page(*trust, *after, *limit)
+    Reading { conn, texts, place, descending: false, read }.page(*trust, *after, *limit)
 }
 
 /// All of the tenant, in either direction. See [`crate::Catalogue::scan_entries`].
@@ -134,19 +174,21 @@ pub(super) fn scan(
     limit: usize,
 ) -> rusqlite::Result<Vec<Entry>> {
     let texts = if descending { &BACKWARDS } else { &OF_TENANT[0] };
-    Reading { conn, texts, place: [None; 2], descending }.page(None, after, limit)
+    Reading { conn, texts, place: [None; 2], descending, read: rows::entry }.page(None, after, limit)
 }
 
 /// What is read: repository and scope are bound as far as the texts have them.
-struct Reading<'a> {
+struct Reading<'a, F> {
     conn: TenantConnection<'a>,
     texts: &'a Texts,
     place: [Option<&'a [u8]>; 2],
     descending: bool,
+    /// Reads a row.
+    read: F,
 }
 
-impl<'a> Reading<'a> {
-    fn page<L: ListedRow>(
+impl<'a, L: Placed, F: Fn(&Row<'_>) -> rusqlite::Result<L>> Reading<'a, F> {
+    fn page(
         &self,
         trust: Option<Trust>,
         after: Option<(u64, EntryId)>,
@@ -163,8 +205,8 @@ impl<'a> Reading<'a> {
             }
             let prepare = |text| self.prepare(text, start, rest);
             match trust {
-                Some(Trust::Low) => read(prepare(low)?.raw_query(), &mut found)?,
-                Some(Trust::Full) => read(prepare(full)?.raw_query(), &mut found)?,
+                Some(Trust::Low) => self.read(prepare(low)?.raw_query(), &mut found)?,
+                Some(Trust::Full) => self.read(prepare(full)?.raw_query(), &mut found)?,
                 None => {
                     let [mut low, mut full] = [prepare(low)?, prepare(full)?];
                     self.merge([low.raw_query(), full.raw_query()], limit, &mut found)?;
@@ -192,34 +234,33 @@ impl<'a> Reading<'a> {
     }
 
     /// Reads from both until so many are found.
-    fn merge<L: ListedRow>(
+    fn merge(
         &self,
         [mut one, mut other]: [Rows<'_>; 2],
         limit: usize,
         found: &mut Vec<L>,
     ) -> rusqlite::Result<()> {
-        let place = |listed: &L| EntryOrder::LastUsed.place(listed.entry());
-        let mut heads = [next::<L>(&mut one)?, next(&mut other)?];
+        let mut heads = [self.next(&mut one)?, self.next(&mut other)?];
         while found.len() < limit {
             let is_one = match &heads {
-                [Some(one), Some(other)] => (place(one) < place(other)) != self.descending,
+                [Some(one), Some(other)] => (one.place() < other.place()) != self.descending,
                 [one, _] => one.is_some(),
             };
             let Some(listed) = heads[usize::from(!is_one)].take() else { break };
             found.push(listed);
-            heads[usize::from(!is_one)] = next(if is_one { &mut one } else { &mut other })?;
+            heads[usize::from(!is_one)] = self.next(if is_one { &mut one } else { &mut other })?;
         }
         Ok(())
     }
-}
 
-fn next<L: ListedRow>(rows: &mut Rows<'_>) -> rusqlite::Result<Option<L>> {
-    rows.next()?.map(L::read).transpose()
-}
-
-fn read<L: ListedRow>(mut rows: Rows<'_>, found: &mut Vec<L>) -> rusqlite::Result<()> {
-    while let Some(listed) = next(&mut rows)? {
-        found.push(listed);
+    fn next(&self, rows: &mut Rows<'_>) -> rusqlite::Result<Option<L>> {
+        rows.next()?.map(&self.read).transpose()
     }
-    Ok(())
+
+    fn read(&self, mut rows: Rows<'_>, found: &mut Vec<L>) -> rusqlite::Result<()> {
+        while let Some(listed) = self.next(&mut rows)? {
+            found.push(listed);
+        }
+        Ok(())
+    }
 }

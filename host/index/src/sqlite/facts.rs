@@ -40,7 +40,8 @@ pub(super) fn entry_details(
     conn: TenantConnection<'_>,
     ids: &[EntryId],
 ) -> rusqlite::Result<Vec<EntryDetails>> {
-    let _snapshot = conn.snapshot()?;
+    // One statement needs none: rules ask about a single entry in each look-up.
+    let _snapshot = if ids.len() > 1 { Some(conn.snapshot()?) } else { None };
     let mut statement = conn.prepare(ENTRY_DETAILS)?;
     let mut found = Vec::new();
     for id in ids.iter().collect::<BTreeSet<_>>() {

@@ -45,10 +45,10 @@ use self::{
     schema::OpenError,
 };
 use super::{
-    Area, AttachOutcome, Attachment, Caps, Departed, Departure, Detailed, Durability, Entry, EntryDetails,
-    EntryId, EntryUses, Facts, Index, IndexError, KeyRule, LeastRecent, Leaving, LeavingId, MatchKind,
-    NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Near, Probe, REFUSED_FOR_MS, RepositoryName, Reservation, Room, Slot,
-    Trust, Upload, UploadId, Within, latest_names, summed, unavailable,
+    Area, AttachOutcome, Attachment, Caps, Departed, Departure, Durability, Entry, EntryDetails, EntryId,
+    EntryUses, Facts, Index, IndexError, KeyRule, LeastRecent, LeastRecentPage, Leaving, LeavingId,
+    MatchKind, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Near, Probe, REFUSED_FOR_MS, RepositoryName, Reservation,
+    Room, Slot, Trust, Upload, UploadId, Within, latest_names, summed, unavailable,
 };
 
 /// The index of a tenant in an SQLite database.
@@ -279,8 +279,14 @@ impl Index for SqliteIndex {
         self.read("listing by last use", |conn| by_use::least_recent(conn, &page))
     }
 
-    async fn least_recent_details(&self, page: &LeastRecent) -> Result<Vec<Detailed>, IndexError> {
-        self.read("listing details by last use", |conn| by_use::least_recent(conn, page))
+    async fn least_recent_details(
+        &self,
+        page: &LeastRecent,
+        used_after_ms: u64,
+    ) -> Result<LeastRecentPage, IndexError> {
+        self.read("listing details by last use", |conn| {
+            by_use::least_recent_details(conn, page, used_after_ms)
+        })
     }
 
     async fn uploads_in_scope(

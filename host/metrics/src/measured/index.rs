@@ -5,10 +5,10 @@ use std::{collections::HashSet, sync::Arc};
 use async_trait::async_trait;
 use larder_common::TenantName;
 use larder_index::{
-    Area, AttachOutcome, Attachment, Caps, Cause, Departed, Departure, Detailed, Durability, Entry,
-    EntryDetails, EntryId, EntryUses, Facts, Index, IndexError, LeastRecent, Leaving, LeavingId, MatchKind,
-    Near, Probe, RepositoryName, Reservation, Room, SavedBy, SavedPage, Slot, Trust, Upload, UploadId,
-    Within,
+    Area, AttachOutcome, Attachment, Caps, Cause, Departed, Departure, Durability, Entry, EntryDetails,
+    EntryId, EntryUses, Facts, Index, IndexError, LeastRecent, LeastRecentPage, Leaving, LeavingId,
+    MatchKind, Near, Probe, RepositoryName, Reservation, Room, SavedBy, SavedPage, Slot, Trust, Upload,
+    UploadId, Within,
 };
 use larder_storage::{Digest, ObjectName, UploadName};
 
@@ -136,7 +136,7 @@ measured! {
     fn least_recent(
         &self, within: &Within, trust: Option<Trust>, after: Option<(u64, EntryId)>, limit: usize,
     ) -> Vec<Entry>;
-    fn least_recent_details(&self, page: &LeastRecent) -> Vec<Detailed>;
+    fn least_recent_details(&self, page: &LeastRecent, used_after_ms: u64) -> LeastRecentPage;
     fn uploads_in_scope(&self, repository: &str, scope: &str, after: UploadId, limit: usize) -> Vec<Upload>;
     fn set_quarantined(&self, ids: &[EntryId], at_ms: Option<u64>) -> usize;
     fn find_saved(&self, by: &SavedBy, after: EntryId, limit: usize) -> SavedPage;

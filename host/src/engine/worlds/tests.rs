@@ -95,7 +95,21 @@ fn worlds_before_the_oldest_are_refused_by_their_version() {
 }
 
 #[test]
-fn only_worlds_with_rules_ask_them() {
+fn only_who_imports_both_questions_asks_rules() {
     let asks = World::ALL.map(|world| load(&component(world, str::to_owned)).unwrap().asks_rules());
     assert_eq!(asks, [false, true]);
+    for question in ["judge-hit: async func", "judge-save: func"] {
+        let without = component(World::NEWEST, |text| {
+            let Some((before, after)) = text.split_once(question) else { return text.to_owned() };
+            let (_, after) = after.split_once(';').unwrap();
+            format!("{before}other: func();{after}")
+        });
+        // It imports what there is not.
+        assert!(matches!(load(&without), Err(LoadError::World { .. })), "{question}");
+        let without = component(World::NEWEST, |text| {
+            let Some((before, after)) = text.split_once(question) else { return text.to_owned() };
+            format!("{before}{}", after.split_once(';').unwrap().1)
+        });
+        assert!(!load(&without).unwrap().asks_rules(), "{question}");
+    }
 }

@@ -173,6 +173,12 @@ impl ConnectionGuard {
         !self.state.was_used() && age_ms < millis(FIRST_MOMENT)
     }
 
+    /// Has the connection end once its requests are done, and returns that.
+    pub(in crate::server) fn end(&self) -> Closing {
+        self.state.close(Closing::WhenDone);
+        Closing::WhenDone
+    }
+
     /// Returns whether the connection has to end, in whatever way.
     pub(in crate::server) fn has_to_end(&self) -> bool {
         self.state.closing().is_some()

@@ -56,6 +56,18 @@ fn the_connection_that_is_idle_longest_makes_room() {
     assert_eq!(all.usage().connections, 1);
 }
 
+/// By which responses say that they are the last ones.
+#[test]
+fn a_connection_that_makes_room_or_was_idle_for_too_long_has_to_end() {
+    let all = Connections::new(ALL);
+    let open: Vec<_> = (1..=4).map(|client| admit(&all, client).unwrap()).collect();
+    assert!(open.iter().all(|guard| !guard.has_to_end()));
+    let newcomer = admit(&all, 5).unwrap();
+    assert!(open[0].has_to_end());
+    assert_eq!(newcomer.end(), Closing::WhenDone);
+    assert!(newcomer.has_to_end() && closing(&newcomer) == Some(Closing::WhenDone));
+}
+
 /// Fault 10: a crowd that connects and says nothing evicts itself, and not who was just served.
 #[test]
 fn one_without_a_request_makes_room_before_one_that_was_served() {
