@@ -4,7 +4,7 @@ const value = (pairs, name) => pairs.find(([key]) => key === name)?.[1];
 
 export const save = {
   judgeSave: ({ claims }, key) =>
-    key.startsWith('nightly-') || value(claims, 'event_name') === 'schedule'
+    key.toLowerCase().startsWith('nightly-') || value(claims, 'event_name') === 'schedule'
       ? { tag: 'accept', val: { lifetimeS: TWO_DAYS, labels: [['kind', 'nightly']] } }
       : { tag: 'default' },
 };

@@ -262,7 +262,8 @@ pub(crate) enum PolicyCommand {
     },
     /// Check a component, and put it in force. A running server follows at once, and no request is lost.
     Use(UseArgs),
-    /// Put in force again what was in force before.
+    /// Put in force again what was in force before. It stays the choice until `use --configured`; a second
+    /// rollback undoes the first.
     Rollback,
     /// Show what is in force, what was before, and what went back because it failed.
     Status {
@@ -304,12 +305,14 @@ pub(crate) enum RulesCommand {
     /// Replay a trace of a server (`trace.dir`): what would the built-in policy, rules, other orders of
     /// deletion or another size have done? Hit ratio, bytes, and why what was missed.
     Replay(ReplayArgs),
-    /// Check rules, and put them in force. A running server follows at once, and no request is lost.
+    /// Check rules, and put them in force, in place of those that are. A running server follows at once, and no
+    /// request is lost.
     Use(RulesUseArgs),
     /// Ask rules beside those in force, and only compare: what they answer changes nothing. `status` shows
     /// where they differ. A running server follows at once.
     Shadow(RulesShadowArgs),
-    /// Put in force again what was in force before.
+    /// Put in force again what was in force before. It stays the choice until `use --configured`; a second
+    /// rollback undoes the first.
     Rollback,
     /// Show what is in force, what was before, what went back because it failed, and what those in the
     /// shadow would have decided otherwise.

@@ -29,7 +29,8 @@ const PACKAGE: &str = "larder:cache";
 /// With the reason, in words.
 pub(crate) fn run(config: &Config, command: PolicyCommand) -> anyhow::Result<String> {
     let data = config.settings.data.as_path();
-    let store = Store { data, versions: Versions::of_policy(data) };
+    let file = config.settings.policy.component.as_deref();
+    let store = Store { data, versions: Versions::of_policy(data), configured: file };
     match command {
         PolicyCommand::New { dir, library } => new::write(&dir, &library),
         PolicyCommand::Inspect { file, json } => inspect(&file, json),

@@ -17,7 +17,7 @@ const CLAIMS: usize = 32;
 const CLAIM_BYTES: usize = 100;
 
 /// The facts of a usual token.
-const FACTS: [(&str, &str); 8] = [
+const FACTS: [(&str, &str); 9] = [
     ("actor", "octocat"),
     ("event_name", "pull_request"),
     ("ref", "refs/pull/7/merge"),
@@ -26,6 +26,7 @@ const FACTS: [(&str, &str); 8] = [
     ("run_id", "1234567890"),
     ("sha", "0123456789012345678901234567890123456789"),
     ("workflow", "ci"),
+    ("workflow_ref", "octo-org/hello/.github/workflows/ci.yml@refs/heads/main"),
 ];
 
 /// What came of one question.
@@ -184,6 +185,16 @@ fn usual() -> Caller {
     }
 }
 
+/// A job of a push of this ref.
+fn pushed(git_ref: &str, scopes: Vec<Scope>) -> Caller {
+    let fact = |(name, value): (String, String)| match &*name {
+        "event_name" => (name, "push".to_owned()),
+        "ref" => (name, git_ref.to_owned()),
+        _ => (name, value),
+    };
+    Caller { scopes, claims: usual().claims.into_iter().map(fact).collect(), ..usual() }
+}
+
 /// Callers of all kinds, by name.
 fn callers() -> Vec<(&'static str, Caller)> {
     let longest = Caller {
@@ -198,13 +209,10 @@ fn callers() -> Vec<(&'static str, Caller)> {
     };
     vec![
         ("a pull request", usual()),
-        ("a push to main", Caller { scopes: vec![readable("refs/heads/main", true)], ..usual() }),
+        ("a push to main", pushed("refs/heads/main", vec![readable("refs/heads/main", true)])),
         (
             "a tag",
-            Caller {
-                scopes: vec![readable("refs/tags/v1", true), readable("refs/heads/main", false)],
-                ..usual()
-            },
+            pushed("refs/tags/v1", vec![readable("refs/tags/v1", true), readable("refs/heads/main", false)]),
         ),
         ("no facts", Caller { claims: Vec::new(), ..usual() }),
         ("no scopes", Caller { scopes: Vec::new(), ..usual() }),
@@ -276,12 +284,12 @@ impl Checked {
             let (took, limit) = (took.as_secs_f64() * 1e3, limit.as_millis());
             let _ = writeln!(text, "{verdict}  {name:<36} {took:8.3} of {limit} ms  {said}");
         }
-        let _ = writeln!(
-            text,
-            "{} good, {} failed; {memory_kib} KiB of memory",
-            asked.len() - self.failed(),
-            self.failed()
-        );
+        let _ = write!(text, "{} good, {} failed", asked.len() - self.failed(), self.failed());
+        // An instance that failed is gone.
+        if *memory_kib > 0 {
+            let _ = write!(text, "; {memory_kib} KiB of memory");
+        }
+        text.push('\n');
         text
     }
 

@@ -61,7 +61,11 @@ fn with_store(
     run: impl FnOnce(&Store<'_>) -> anyhow::Result<String>,
 ) -> anyhow::Result<String> {
     let data = config.settings.data.as_path();
-    run(&Store { data, versions: Versions::of_rules(data) })
+    run(&Store {
+        data,
+        versions: Versions::of_rules(data),
+        configured: config.settings.rules.file.as_deref(),
+    })
 }
 
 #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is for one lifetime of the store")]

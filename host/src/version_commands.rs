@@ -9,13 +9,15 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use larder::versions::{Chooser, Followed, Version, Versions};
+use larder::versions::{Chooser, Followed, InForce, Version, Versions};
 use serde_json::json;
 
 /// The versions of one kind, of one server.
 pub(crate) struct Store<'a> {
     pub(crate) data: &'a Path,
     pub(crate) versions: Versions,
+    /// The file that the configuration names.
+    pub(crate) configured: Option<&'a Path>,
 }
 
 impl Store<'_> {
@@ -77,7 +79,9 @@ impl Store<'_> {
                 let reason = rejected(&chosen);
                 anyhow::Ok(with(serde_json::to_value(chosen)?, "went_back", reason))
             });
-            let told = json!({ "running": is_running, "chosen": chosen.transpose()?, "in_force": known });
+            let waiting = self.waiting(is_running && chosen.is_none(), history.first());
+            let chosen = chosen.transpose()?;
+            let told = json!({ "running": is_running, "chosen": chosen, "not_in_force": waiting, "in_force": known });
             return Ok(format!("{told:#}\n"));
         }
         let mut text = String::new();
@@ -88,6 +92,9 @@ impl Store<'_> {
             text.push('\n');
         } else {
             text.push_str("chosen    nothing: the configuration decides\n");
+        }
+        if let Some(waiting) = self.waiting(is_running && chosen.is_none(), history.first()) {
+            let _ = writeln!(text, "configured  {waiting}");
         }
         for (at, known) in history.iter().enumerate() {
             let label = if at == 0 && is_running { "in force" } else { "earlier " };
@@ -102,6 +109,23 @@ impl Store<'_> {
         }
         text.push_str(if is_running { "the server is running\n" } else { "the server is not running\n" });
         Ok(text)
+    }
+
+    /// What is to be said of the configured file, if it decides, and what is in force is something else.
+    fn waiting(&self, decides: bool, in_force: Option<&InForce>) -> Option<String> {
+        let file = self.configured.filter(|_| decides)?;
+        let (content, name) = match read(file) {
+            Ok(read) => read,
+            Err(error) => return Some(format!("{error:#}")),
+        };
+        let version = Version::of(&content, &name);
+        if in_force.is_some_and(|known| known.version.digest == version.digest) {
+            return None;
+        }
+        let (short, name) = (version.short(), file.display());
+        Some(format!(
+            "{short}  {name}  is not in force: it is new, or was refused, and the server's log says why"
+        ))
     }
 
     /// Whether a server has the data directory.

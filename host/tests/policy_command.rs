@@ -16,6 +16,9 @@ use tempfile::TempDir;
 fn program(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
     command.env_clear().env("HOME", dir).current_dir(dir);
+    if dir.join("larder.toml").exists() {
+        command.env("LARDER_CONFIG", "larder.toml");
+    }
     command
 }
 
@@ -117,6 +120,24 @@ fn a_running_server_takes_what_is_used_and_goes_back() {
     // It is what the next server starts with.
     let server = Server::start(dir);
     assert!(good(dir, &["policy", "status"]).contains("in force"));
+    drop(server);
+}
+
+#[test]
+fn a_configured_file_that_is_not_in_force_is_said() {
+    let dir = TempDir::new().unwrap();
+    let dir = dir.path();
+    fs::write(dir.join("mine.wasm"), variant(1)).unwrap();
+    fs::write(dir.join("larder.toml"), "[policy]\ncomponent = \"mine.wasm\"\n").unwrap();
+    let server = Server::start(dir);
+    assert!(!good(dir, &["policy", "status"]).contains("configured  "));
+    fs::write(dir.join("mine.wasm"), &BUILT_IN_POLICY[..1000]).unwrap();
+    let status = good(dir, &["policy", "status"]);
+    assert!(status.contains("\nconfigured  ") && status.contains("mine.wasm  is not in force: "), "{status}");
+    let status: Value = serde_json::from_str(&good(dir, &["policy", "status", "--json"])).unwrap();
+    assert!(status["not_in_force"].as_str().unwrap().contains("mine.wasm"), "{status}");
+    fs::remove_file(dir.join("mine.wasm")).unwrap();
+    assert!(good(dir, &["policy", "status"]).contains("\nconfigured  mine.wasm: cannot be read"));
     drop(server);
 }
 

@@ -167,6 +167,40 @@ fn a_check_finds_what_remembers_throws_spins_and_answers_out_of_bounds() {
     assert!(error.contains("none.js: cannot be read"), "{error}");
 }
 
+/// As the world says: among equals the one that was not used for longest.
+#[test]
+fn entries_of_the_same_rank_go_in_the_order_of_their_last_use() {
+    let dir = TempDir::new().unwrap();
+    let dir = dir.path();
+    let rank = "export const retention = { rank: (entries) => entries.map(({ key }) => (key === 'first' ? 1 : 0)) };";
+    fs::write(dir.join("rules.js"), rank).unwrap();
+    let entry = |key: &str, idle_s: u32| format!("{{ key = \"{key}\", idle-s = {idle_s} }}");
+    let entries = [entry("new", 1), entry("old", 3), entry("first", 2), entry("older", 9)].join(", ");
+    let case = format!(
+        "[[case]]\nname = \"ties\"\nask = \"rank\"\nentries = [{entries}]\nexpect = [\"first\", \"older\", \"old\", \"new\"]\n"
+    );
+    fs::write(dir.join("cases.toml"), case).unwrap();
+    good(dir, &["rules", "test", "rules.js", "cases.toml"]);
+}
+
+#[test]
+fn columns_of_rules_with_the_same_name_are_told_apart_by_their_paths() {
+    let dir = TempDir::new().unwrap();
+    let dir = dir.path();
+    let mut arguments = vec!["rules", "replay", "--size", "1GiB", "--trace", "trace.jsonl"];
+    for path in ["a/rules.js", "b/rules.js", "alone.js"] {
+        fs::create_dir_all(dir.join(path).parent().unwrap()).unwrap();
+        fs::write(dir.join(path), "export const access = { admit: () => ({ tag: 'default' }) };").unwrap();
+        arguments.extend(["--rules", path]);
+    }
+    let event = r#"{"time_ms":1800000000000,"kind":"lookup","status":200,"outcome":"miss","tenant":"default","repository":"1","key":"k","version":"v","scopes":["refs/heads/main=rw"]}"#;
+    fs::write(dir.join("trace.jsonl"), event).unwrap();
+    let out = good(dir, &arguments);
+    for name in ["a/rules.js", "b/rules.js", "alone.js"] {
+        assert!(out.contains(name), "{out}");
+    }
+}
+
 #[test]
 fn only_rules_that_pass_are_put_in_force_and_a_rollback_needs_something_before() {
     let dir = TempDir::new().unwrap();

@@ -236,7 +236,7 @@ async fn rules_are_exchanged_rolled_back_and_put_in_the_shadow() {
     for (content, why) in [
         ("export const access = {", "bad.js:1"),
         ("export const access = { admit() { throw new Error('never') } }", "bad.js failed its check"),
-        ("export const other = {}", "none of `access`"),
+        ("export const other = {}", "`other` is none of access"),
     ] {
         let refused = change("POST", "use?name=bad.js", content).await;
         assert_eq!(refused.status, 422, "{}", refused.text());

@@ -68,13 +68,14 @@ impl Session {
     /// # Errors
     /// [`Failure`].
     pub fn admit(&mut self, caller: &Caller) -> Result<Admission, Failure> {
-        self.refresh();
+        // That of the other questions stays: a start for each of them is more than most of them take.
+        let kept = self.live.take();
         let answer = self.ask(
             Interface::Access,
             |live, limits| live.admit(limits, caller),
             |answer| check::admission(caller, answer),
         );
-        self.refresh();
+        self.live = kept;
         answer
     }
 

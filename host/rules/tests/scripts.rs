@@ -144,6 +144,48 @@ fn a_script_that_cannot_start_says_where() {
 }
 
 /// What hostile rules can do in JavaScript.
+/// A rule that is misspelt is not there, and what it was to refuse would be allowed.
+#[test]
+fn a_misspelt_export_is_an_error() {
+    for (text, said) in [
+        ("export const saves = { judgeSave: () => ({ tag: 'default' }) };", "`saves` is none of access, "),
+        (
+            "export const save = { judgeSave: () => ({ tag: 'default' }) }; export const Access = {};",
+            "`Access` is none of",
+        ),
+        ("export default { restores: { judgeHit: () => ({ tag: 'accept' }) } };", "`restores` is none of"),
+        (
+            "export const retention = { judges: (members) => members };",
+            "retention has none of group, judge, rank",
+        ),
+        ("export const save = { judges: () => ({ tag: 'default' }) };", "save.judgeSave is not a function"),
+    ] {
+        let Err(error) = load(text) else { panic!("{text}") };
+        let error = error.at("rules.js", "rules.js");
+        assert!(error.contains(said), "{text}: {error}");
+    }
+    let fine = "const helper = 1; export default { save: { most: helper, judgeSave() { return { tag: 'default' }; } } };";
+    load(fine).unwrap();
+}
+
+/// What one question leaves behind is not there for `admit`, and `admit` costs the others no start.
+#[test]
+fn admit_is_asked_of_an_instance_of_its_own() {
+    let mut session = session(
+        "let asked = 0;
+         const count = () => { asked += 1; return String(asked); };
+         export const access = { admit: () => ({ tag: 'deny', val: count() }) };
+         export const save = { judgeSave: () => ({ tag: 'refuse', val: count() }) };",
+    );
+    let mut saved = || session.judge_save(&pull_request(), &save("k"));
+    assert_eq!([saved(), saved()], ["1", "2"].map(|number| Ok(SaveVerdict::Refuse(number.to_owned()))));
+    for _ in 0..2 {
+        assert_eq!(session.admit(&pull_request()), Ok(Admission::Deny("1".to_owned())));
+    }
+    let saved = session.judge_save(&pull_request(), &save("k"));
+    assert_eq!(saved, Ok(SaveVerdict::Refuse("3".to_owned())));
+}
+
 #[test]
 fn a_script_that_misbehaves_costs_its_instance_and_nothing_else() {
     let mut session = Session::new(

@@ -334,7 +334,8 @@ fn of_verdicts(verdicts: Vec<RetentionVerdict>) -> Answer {
 /// The keys in the order in which they go: the highest score first.
 fn in_order(page: &[Entry], scores: &[f64]) -> Answer {
     let mut ranked: Vec<_> = page.iter().zip(scores).collect();
-    ranked.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    ranked
+        .sort_by(|(entry, one), (before, other)| other.total_cmp(one).then(before.idle_s.cmp(&entry.idle_s)));
     words(ranked.into_iter().map(|(entry, _)| entry.key.clone()))
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Write,
+    path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     thread,
 };
@@ -13,10 +14,11 @@ use larder::{
 };
 use serde_json::{Value, json};
 
-use super::{load, plot};
+use super::{loaded, plot};
 use crate::{
     cli::ReplayArgs,
     manage::text::{printable, size as bytes_text, table},
+    version_commands::read,
 };
 
 /// Keys with the largest differences that are printed of each contender.
@@ -39,7 +41,12 @@ pub(super) fn run(config: &Config, args: &ReplayArgs) -> anyhow::Result<String> 
     let trace = Trace::read(&args.trace, args.tenant.as_deref())?;
     let mut contenders = vec![Contender::BuiltIn];
     for file in &args.rules {
-        contenders.push(Contender::Rules(load(file)?));
+        // By their paths, where others have the same name.
+        let is_named_alike = |other: &&PathBuf| other.file_name() == file.file_name();
+        let is_alone = args.rules.iter().filter(is_named_alike).count() == 1;
+        let (content, name) = read(file)?;
+        let name = if is_alone { name } else { file.display().to_string() };
+        contenders.push(Contender::Rules(loaded(content, &name, file)?));
     }
     for name in &args.preset {
         contenders.push(Contender::Preset(preset(name)?));

@@ -23,7 +23,7 @@ const LABEL: &str = "in the shadow";
 /// When they cannot be loaded, do not pass their check, or the running server cannot use them.
 pub(super) fn choose(config: &Config, args: &RulesShadowArgs) -> anyhow::Result<String> {
     let data = config.settings.data.as_path();
-    let store = Store { data, versions: Versions::of_shadow_rules(data) };
+    let store = Store { data, versions: Versions::of_shadow_rules(data), configured: None };
     match &args.file {
         Some(file) => {
             let (content, name) = read(file)?;

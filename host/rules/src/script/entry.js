@@ -34,11 +34,21 @@ const guarded = (object, name) => (a, b, c, d) => {
   }
 };
 
+// A word that is misspelt would switch a rule off, and nobody would know.
+const known = Object.keys(functions);
+for (const given of [rules, rules.default ?? {}]) {
+  const unknown = Object.keys(given).find((name) => name !== 'default' && !known.includes(name));
+  if (unknown) throw new TypeError(`export \`${unknown}\` is none of ${known.join(', ')}`);
+}
+
 const exported = {};
 let ranks = false;
 for (const [name, names] of Object.entries(functions)) {
   const given = rules[name] ?? rules.default?.[name];
   if (given === undefined) continue;
+  if (names.length > 1 && !names.some((each) => given[each] !== undefined)) {
+    throw new TypeError(`${name} has none of ${names.join(', ')}`);
+  }
   exported[name] = {};
   for (const each of names) {
     const own = given[each] !== undefined || name !== 'retention' ? given : builtIn;

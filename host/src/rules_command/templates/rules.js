@@ -2,12 +2,15 @@
 // Decisions are pure: no clock (there are ages), no network, nothing is remembered from call to call.
 
 /**
- * @typedef {[string, string][]} Pairs  Names and values. Facts of a token: repository, ref, event_name,
- *   workflow, actor, …; all are optional.
+ * @typedef {[string, string][]} Pairs  Names and values. Facts of a token, all of them optional (`larder config check`
+ *   has the list, `auth.facts`): repository 'octo/hello', ref 'refs/heads/main', event_name 'push', actor 'octocat',
+ *   workflow 'CI', workflow_ref 'octo/hello/.github/workflows/ci.yml@refs/heads/main', run_id '123', …
  * @typedef {{ name: string, read: boolean, write: boolean }} Scope  Usually a git ref.
- * @typedef {{ repository: string, scopes: Scope[], claims: Pairs, client: string }} Caller
+ * @typedef {{ repository: string, scopes: Scope[], claims: Pairs, client: string }} Caller  `repository` is the id in
+ *   the token; its name is a fact.
  * @typedef {{ repository: string, scope: string, version: string, key: string, sizeKib: number, ageS: number,
- *   idleS: number, uses?: number, trust: 'low' | 'full', provenance: Pairs }} Entry  Ages in seconds.
+ *   idleS: number, uses?: number, trust: 'low' | 'full', provenance: Pairs }} Entry  Ages in seconds. Keys are as they
+ *   were written, and match in any case: compare `key.toLowerCase()`.
  * @typedef {{ entry: Entry, place?: number }} Member  `place`: how many newer ones are in its group.
  * @typedef {{ lifetimeS?: number, labels: Pairs }} Terms  At least 60 seconds; labels are in the provenance of the
  *   entry, as `label.NAME`.
