@@ -2,7 +2,7 @@
 const NEWEST = 3;
 
 export const retention = {
-  group: (entries) => entries.map(({ key }) => key.slice(0, key.lastIndexOf('-') + 1) || undefined),
+  group: (entries) => entries.map(({ key }) => key.slice(0, key.lastIndexOf('-') + 1).toLowerCase() || undefined),
   judge: (members) =>
     members.map(({ place }) =>
       place >= NEWEST ? { tag: 'remove', val: `newest-${NEWEST}` } : { tag: 'default' }),

@@ -32,8 +32,10 @@ pub enum ExplainError {
     /// The rules of the operator, which are asked, too, cannot be loaded.
     #[error("the rules cannot be loaded")]
     Rules(#[source] StartError),
-    /// The policy does not ask them: the server refuses all requests.
-    #[error("rules are in force that the policy component does not ask: the server refuses all requests")]
+    /// The policy does not ask them: the server refuses one or the other.
+    #[error(
+        "the policy component does not ask the rules that are wanted; `larder policy status` and `rules status` say what is in force"
+    )]
     NotAsked,
     /// The policy failed.
     #[error("the policy component failed: it trapped, or took too long")]

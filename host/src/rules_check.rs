@@ -285,7 +285,7 @@ impl Checked {
             let _ = writeln!(text, "{verdict}  {name:<36} {took:8.3} of {limit} ms  {said}");
         }
         let _ = write!(text, "{} good, {} failed", asked.len() - self.failed(), self.failed());
-        // An instance that failed is gone.
+        // An instance that failed is gone, and so is each that was asked for `access`.
         if *memory_kib > 0 {
             let _ = write!(text, "; {memory_kib} KiB of memory");
         }

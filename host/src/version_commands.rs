@@ -114,11 +114,11 @@ impl Store<'_> {
     /// What is to be said of the configured file, if it decides, and what is in force is something else.
     fn waiting(&self, decides: bool, in_force: Option<&InForce>) -> Option<String> {
         let file = self.configured.filter(|_| decides)?;
-        let (content, name) = match read(file) {
-            Ok(read) => read,
-            Err(error) => return Some(format!("{error:#}")),
+        let content = match content_of(file) {
+            Ok(content) => content,
+            Err(error) => return Some(format!("{}: cannot be read: {error}", file.display())),
         };
-        let version = Version::of(&content, &name);
+        let version = Version::of(&content, "");
         if in_force.is_some_and(|known| known.version.digest == version.digest) {
             return None;
         }

@@ -143,7 +143,6 @@ fn a_script_that_cannot_start_says_where() {
     assert!(told.contains("\u{fffd}[31mred\u{fffd}") && !told.contains(['\u{1b}', '\u{7}']), "{told}");
 }
 
-/// What hostile rules can do in JavaScript.
 /// A rule that is misspelt is not there, and what it was to refuse would be allowed.
 #[test]
 fn a_misspelt_export_is_an_error() {
@@ -186,6 +185,7 @@ fn admit_is_asked_of_an_instance_of_its_own() {
     assert_eq!(saved, Ok(SaveVerdict::Refuse("3".to_owned())));
 }
 
+/// What hostile rules can do in JavaScript.
 #[test]
 fn a_script_that_misbehaves_costs_its_instance_and_nothing_else() {
     let mut session = Session::new(

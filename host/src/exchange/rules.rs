@@ -75,9 +75,9 @@ impl Exchanged for RulesExchange {
         (self.policy_asks)()
     }
 
-    /// Not to no rules: that would open what the failing ones close.
+    /// Not to no rules: that would open what the failing ones close. Nor to some that the policy does not ask.
     fn may_go_back_to(&self, before: &Self::Loaded) -> bool {
-        before.is_some()
+        before.as_ref().is_some_and(|rules| !rules.decide_requests() || self.beside())
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) fn run(config: &Config, args: &ReplayArgs) -> anyhow::Result<String> 
         let is_named_alike = |other: &&PathBuf| other.file_name() == file.file_name();
         let is_alone = args.rules.iter().filter(is_named_alike).count() == 1;
         let (content, name) = read(file)?;
-        let name = if is_alone { name } else { file.display().to_string() };
+        let name = if is_alone { name } else { end_of(&file.display().to_string()) };
         contenders.push(Contender::Rules(loaded(content, &name, file)?));
     }
     for name in &args.preset {
@@ -91,6 +91,11 @@ fn all(
     })?;
     played.sort_unstable_by_key(|(number, _)| *number);
     played.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// The end of a path, as long as names are printed.
+fn end_of(path: &str) -> String {
+    path[path.ceil_char_boundary(path.len().saturating_sub(64))..].to_owned()
 }
 
 fn one(config: &Config, trace: &Trace, contender: &Contender, options: &Options) -> anyhow::Result<Outcome> {

@@ -141,19 +141,22 @@ async fn serve_request(
     request: http::Request<Incoming>,
     context: Rc<ConnectionContext>,
 ) -> Result<http::Response<Watched>, Infallible> {
-    let Some(active) = context.guard.begin().await else { return Ok(refusal()) };
     let version = request.version();
-    let mut response = context
-        .responder
-        .respond(&context.client, &active, context.peer.clone(), request.map(WireBody::Own))
-        .await;
+    let mut response = match context.guard.begin().await {
+        Some(active) => context
+            .responder
+            .respond(&context.client, &active, context.peer.clone(), request.map(WireBody::Own))
+            .await
+            .map(|body| Watched::new(body, active)),
+        None => refusal(),
+    };
     if version < Version::HTTP_2 && context.guard.has_to_end() {
         // Else the client could send its next request while the connection is being closed.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         // To one of HTTP/1.0 hyper would add `keep-alive`.
         *response.version_mut() = version;
     }
-    Ok(response.map(|body| Watched::new(body, active)))
+    Ok(response)
 }
 
 fn refusal() -> http::Response<Watched> {

@@ -71,6 +71,8 @@ struct Known {
     /// Its file, its component and its certificate, as they were when they were read.
     stamps: Stamps,
     registered: Arc<Registered>,
+    /// Where its rules decide about requests.
+    _ruled: Option<Arc<RuledTenant>>,
 }
 
 /// What tells that a file is another one, by path.
@@ -197,9 +199,9 @@ impl TenantLoader {
             tracing::warn!(tenant = %name, "{SKIP_WARNING}");
         }
         match self.make(config).await {
-            Ok(registered) => {
+            Ok((registered, ruled)) => {
                 tracing::info!(tenant = %name, is_new = known.is_none(), "the tenant is served");
-                Some(Known { stamps, registered })
+                Some(Known { stamps, registered, _ruled: ruled.map(Arc::new) })
             }
             Err(error) => {
                 tracing::error!(tenant = %name, error = chain(&error), "the tenant cannot be served as its file says");
@@ -208,7 +210,11 @@ impl TenantLoader {
         }
     }
 
-    async fn make(self: &Arc<Self>, config: TenantConfig) -> Result<Arc<Registered>, StartError> {
+    /// Makes a tenant. Beside it: that its rules decide about requests, where they do.
+    async fn make(
+        self: &Arc<Self>,
+        config: TenantConfig,
+    ) -> Result<(Arc<Registered>, Option<RuledTenant>), StartError> {
         let TenantConfig { name, own, settings, own_storage } = config;
         let has_own_policy = settings.policy.component != self.server.policy.component;
         self.shared.check_tokens(&settings)?;
@@ -237,14 +243,13 @@ impl TenantLoader {
             holdings: holdings.clone(),
             resources,
             max_bytes,
-            _ruled: ruled,
         };
         let registered = Registered::new(description, policy, Box::new(maker), self.made.clone());
         if has_own_policy {
             registered.policy.current().probe(registered.tenant().await?).await?;
         }
         self.state.lock().holdings.insert(name, holdings);
-        Ok(registered)
+        Ok((registered, ruled))
     }
 
     /// Returns where the entries of a tenant are: as before, unless its storage has changed.
@@ -368,14 +373,12 @@ struct Maker {
     resources: SharedResources,
     /// Most bytes that it may have stored; 0: any.
     max_bytes: u64,
-    /// Where its rules decide about requests.
-    _ruled: Option<RuledTenant>,
 }
 
 #[async_trait]
 impl MakeTenant for Maker {
     async fn make(&self) -> Result<Tenant, StartError> {
-        let Self { name, settings, rules, shadow, shared, holdings, resources, max_bytes, _ruled } = self;
+        let Self { name, settings, rules, shadow, shared, holdings, resources, max_bytes } = self;
         let has_own = holdings.own_storage.is_some();
         let make = || Holdings::of_tenant(name, settings, has_own, shared);
         let holdings = holdings.cell.get_or_try_init(make).await?;

@@ -1,4 +1,4 @@
-// Rules of a Larder. Leave out what you do not need; what is not exported stays as it is built in.
+// Rules of a Larder. Leave out what you do not need; what is not exported stays as it is built in. Other exports are errors.
 // Decisions are pure: no clock (there are ages), no network, nothing is remembered from call to call.
 
 /**
