@@ -67,23 +67,16 @@ pub type Detailed = (Entry, EntryDetails);
 
 /// What is read of an entry for a page.
 pub(crate) trait Listed: Sized {
-    /// Whether the details are read, too.
-    const DETAILED: bool;
-
     fn entry(&self) -> &Entry;
 }
 
 impl Listed for Entry {
-    const DETAILED: bool = false;
-
     fn entry(&self) -> &Entry {
         self
     }
 }
 
 impl Listed for Detailed {
-    const DETAILED: bool = true;
-
     fn entry(&self) -> &Entry {
         &self.0
     }

@@ -278,11 +278,8 @@ where
         page: &LeastRecent,
         used_after_ms: u64,
     ) -> Result<LeastRecentPage, IndexError> {
-        let asked = page.clone();
-        let listed = call!(self, "listing details by last use", Always, |db| within::least_recent::<D, _>(
-            db, &asked
-        ))?;
-        Ok(LeastRecentPage::of(listed, page, used_after_ms))
+        let page = page.clone();
+        call!(self, "listing details by last use", Always, |db| within::unused::<D>(db, &page, used_after_ms))
     }
 
     async fn uploads_in_scope(
@@ -292,12 +289,9 @@ where
         after: UploadId,
         limit: usize,
     ) -> Result<Vec<Upload>, IndexError> {
-        let (repository, scope) = (repository.to_owned(), scope.to_owned());
-        call!(self, "listing uploads of a scope", Always, |db| within::uploads_in_scope::<D>(
-            db,
-            [&repository, &scope],
-            after,
-            limit
+        let place = [repository, scope].map(str::to_owned);
+        call!(self, "listing uploads of a scope", Always, |db| within::uploads_in::<D>(
+            db, &place, after, limit
         ))
     }
 

@@ -12,23 +12,31 @@ use super::{
     tenant::TenantConnection,
 };
 use crate::{
-    Detailed, Entry, EntryId, KeyRule, LeastRecent, MatchKind, Near, Slot, Trust, Upload, UploadId, Within,
+    Detailed, Entry, EntryId, KeyRule, LeastRecent, LeastRecentPage, MatchKind, Near, Slot, Trust, Upload,
+    UploadId, Within,
     within::{Listed, MAX_LONG_KEYS},
 };
 
 /// What is read of a row in the order of last use.
 pub(super) trait ListedRow: Listed + Send {
+    /// Whether the details are read, too.
+    const DETAILED: bool;
+
     /// Reads it from the columns of [`rows::entry`], and from the details behind them.
     fn read(row: &impl Columns) -> sqlx::Result<Self>;
 }
 
 impl ListedRow for Entry {
+    const DETAILED: bool = false;
+
     fn read(row: &impl Columns) -> sqlx::Result<Self> {
         rows::entry(row)
     }
 }
 
 impl ListedRow for Detailed {
+    const DETAILED: bool = true;
+
     fn read(row: &impl Columns) -> sqlx::Result<Self> {
         Ok((rows::entry(row)?, facts::details_at(row, 5, 10)?))
     }
@@ -164,10 +172,19 @@ pub(super) async fn least_recent<D: WithinStatements, L: ListedRow>(
     Ok(found)
 }
 
-/// See [`uploads_in_scope`](crate::Index::uploads_in_scope).
-pub(super) async fn uploads_in_scope<D: WithinStatements>(
+/// See [`least_recent_details`](crate::Index::least_recent_details).
+pub(super) async fn unused<D: WithinStatements>(
     db: &mut TenantConnection<'_, D::Connection>,
-    [repository, scope]: [&str; 2],
+    page: &LeastRecent,
+    used_after_ms: u64,
+) -> Result<LeastRecentPage, Fault> {
+    Ok(LeastRecentPage::of(least_recent::<D, Detailed>(db, page).await?, page, used_after_ms))
+}
+
+/// See [`uploads_in_scope`](crate::Index::uploads_in_scope).
+pub(super) async fn uploads_in<D: WithinStatements>(
+    db: &mut TenantConnection<'_, D::Connection>,
+    [repository, scope]: &[String; 2],
     mut after: UploadId,
     limit: usize,
 ) -> Result<Vec<Upload>, Fault> {
@@ -178,7 +195,7 @@ pub(super) async fn uploads_in_scope<D: WithinStatements>(
         let is_last = page.len() < asked;
         let Some(last) = page.last() else { break };
         after = last.id;
-        let is_here = |upload: &Upload| upload.slot.repository == repository && upload.slot.scope == scope;
+        let is_here = |upload: &Upload| upload.slot.repository == *repository && upload.slot.scope == *scope;
         found.extend(page.into_iter().filter(is_here));
         if is_last {
             break;
