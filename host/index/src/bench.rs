@@ -46,7 +46,7 @@ fn find(index: &dyn Index, probes: &[Probe]) -> usize {
 /// Reads victims as the evictor does, a page at a time: with what it shows the policy of each.
 fn candidates(index: &dyn Index) -> usize {
     let page = LeastRecent { within: Within::Tenant, trust: None, after: None, limit: 250 };
-    block_on(index.least_recent_details(&page, u64::MAX)).unwrap().entries.len()
+    block_on(index.list_unused(&page, u64::MAX)).unwrap().entries.len()
 }
 
 const CALLS: [Call; 12] = [

@@ -62,7 +62,7 @@ pub use self::{
     probe::{MatchKind, Probe},
     trust::Trust,
     upload::{AttachOutcome, Attachment, MAX_CLOCK_SKEW_MS, Reservation, Upload, UploadId},
-    within::{Detailed, LeastRecent, LeastRecentPage, Near, SavedBy, SavedPage, Within, with_details},
+    within::{Detailed, LeastRecent, Near, SavedBy, SavedPage, UnusedPage, Within, with_details},
 };
 use self::{
     error::{
@@ -272,14 +272,9 @@ pub trait Index: Catalogue {
         Err(IndexError::Unsupported("this index has no order of last use"))
     }
 
-    /// Returns those of a page of [`Self::least_recent`] that were never used, or not after `used_after_ms`, each
-    /// with its details, as of one moment.
-    async fn least_recent_details(
-        &self,
-        page: &LeastRecent,
-        used_after_ms: u64,
-    ) -> Result<LeastRecentPage, IndexError> {
-        within::least_recent_details(self, page, used_after_ms).await
+    /// Returns what of a page was never used, or not after this time, with its details, as of one moment.
+    async fn list_unused(&self, page: &LeastRecent, used_after_ms: u64) -> Result<UnusedPage, IndexError> {
+        within::list_unused(self, page, used_after_ms).await
     }
 
     /// Returns up to `limit` uploads in a scope in the order of their numbers, starting after `after`.

@@ -10,7 +10,7 @@ use proptest::{collection::vec, prelude::*, sample::Index as Pick};
 
 use super::{
     Attachment, Cause, Departure, Detailed, Durability, EntryId, EntryUses, Index, KeyRule, LeastRecent,
-    LeastRecentPage, MAX_CLOCK_SKEW_MS, MatchKind, Probe, Reservation, Slot, Trust, UploadId, Within,
+    MAX_CLOCK_SKEW_MS, MatchKind, Probe, Reservation, Slot, Trust, UnusedPage, UploadId, Within,
     conformance::unique,
     fresh_upload_name,
     model::{Model, digest_at, facts_at, trust_at},
@@ -440,8 +440,8 @@ impl Run<'_> {
             let may_go =
                 |(entry, details): &&Detailed| details.uses == Some(0) || entry.last_used_ms <= used_after_ms;
             let entries = expected.iter().filter(may_go).cloned().collect();
-            let outcome = self.index.least_recent_details(&page, used_after_ms).await.unwrap();
-            assert_eq!(outcome, LeastRecentPage { entries, next }, "{page:?} {used_after_ms}");
+            let outcome = self.index.list_unused(&page, used_after_ms).await.unwrap();
+            assert_eq!(outcome, UnusedPage { entries, next }, "{page:?} {used_after_ms}");
         }
     }
 

@@ -37,16 +37,16 @@ pub struct LeastRecent {
     pub limit: usize,
 }
 
-/// A page of entries that may make room, in the order of last use. See [`Index::least_recent_details`].
+/// A page of entries that may make room, in the order of last use. See [`Index::list_unused`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LeastRecentPage {
+pub struct UnusedPage {
     /// With what is stored beside them.
     pub entries: Vec<Detailed>,
     /// Where the next page starts; `None` after the last one.
     pub next: Option<(u64, EntryId)>,
 }
 
-impl LeastRecentPage {
+impl UnusedPage {
     /// Leaves out of a page of all entries what was used after `used_after_ms`.
     pub(crate) fn of(listed: Vec<Detailed>, page: &LeastRecent, used_after_ms: u64) -> Self {
         let last = listed.last().filter(|_| listed.len() >= page.limit);
@@ -174,17 +174,17 @@ pub async fn with_details(
     Ok(entries.into_iter().filter_map(detailed).collect())
 }
 
-/// Makes a page of [`Index::least_recent_details`] from the lists of an index.
-pub(crate) async fn least_recent_details(
+/// Makes a page of [`Index::list_unused`] from the lists of an index.
+pub(crate) async fn list_unused(
     index: &(impl Index + ?Sized),
     page: &LeastRecent,
     used_after_ms: u64,
-) -> Result<LeastRecentPage, IndexError> {
+) -> Result<UnusedPage, IndexError> {
     let entries = index.least_recent(&page.within, page.trust, page.after, page.limit).await?;
     let last = entries.last().filter(|_| entries.len() >= page.limit);
     let next = last.map(|last| EntryOrder::LastUsed.place(last));
     let listed = with_details(index, entries).await?;
-    Ok(LeastRecentPage { next, ..LeastRecentPage::of(listed, page, used_after_ms) })
+    Ok(UnusedPage { next, ..UnusedPage::of(listed, page, used_after_ms) })
 }
 
 /// Makes a page of [`Index::find_saved`] from the lists of an index.

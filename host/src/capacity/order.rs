@@ -10,7 +10,7 @@
 
 use std::{sync::Arc, vec};
 
-use larder_index::{Detailed, EntryId, IndexError, LeastRecent, LeastRecentPage};
+use larder_index::{Detailed, EntryId, IndexError, LeastRecent, UnusedPage};
 use larder_rules::Failure;
 
 use super::evictor::{MAX_PAGES, PAGE};
@@ -139,11 +139,11 @@ pub(super) async fn read_page(
     tenant: &Tenant,
     Tier { within, trust }: &Tier,
     after: Option<(u64, EntryId)>,
-) -> Result<LeastRecentPage, IndexError> {
+) -> Result<UnusedPage, IndexError> {
     let page = LeastRecent { within: within.clone(), trust: *trust, after, limit: PAGE };
     let now_ms = tenant.clock.now_ms();
     let used_after_ms = now_ms.saturating_sub(url_ms(tenant));
-    let mut page = tenant.index.least_recent_details(&page, used_after_ms).await?;
+    let mut page = tenant.index.list_unused(&page, used_after_ms).await?;
     page.entries.retain(|listed| may_go(tenant, listed, now_ms));
     Ok(page)
 }

@@ -5,8 +5,8 @@ use larder_storage::Digest;
 
 use super::{Case, attachment};
 use crate::{
-    Durability, Entry, EntryDetails, EntryId, EntryUses, LeastRecent, LeastRecentPage, MatchKind, NO_FACTS,
-    Reservation, SavedBy, Slot, Trust, Upload, UploadId, Within,
+    Durability, Entry, EntryDetails, EntryId, EntryUses, LeastRecent, MatchKind, NO_FACTS, Reservation,
+    SavedBy, Slot, Trust, UnusedPage, Upload, UploadId, Within,
 };
 
 /// Makes an entry at this time, which is its last use.
@@ -107,7 +107,7 @@ pub(crate) async fn entries_are_listed_with_their_details(case: &Case) {
     expected[1].1.digest = Some(digest);
     let listed = async |within: &Within, trust, after, limit| {
         let page = LeastRecent { within: within.clone(), trust, after, limit };
-        case.index.least_recent_details(&page, u64::MAX).await.unwrap().entries
+        case.index.list_unused(&page, u64::MAX).await.unwrap().entries
     };
     for within in [&within, &scope(case, &made[0].slot.scope)] {
         assert_eq!(listed(within, None, None, 9).await, expected);
@@ -129,8 +129,8 @@ pub(crate) async fn entries_are_listed_with_their_details(case: &Case) {
         (page(place(3), 1), 0, &[], None),
         (page(None, 0), 0, &[], None),
     ] {
-        let read = case.index.least_recent_details(&page, used_after_ms).await.unwrap();
-        assert_eq!(read, LeastRecentPage { entries: entries.to_vec(), next }, "{page:?} {used_after_ms}");
+        let read = case.index.list_unused(&page, used_after_ms).await.unwrap();
+        assert_eq!(read, UnusedPage { entries: entries.to_vec(), next }, "{page:?} {used_after_ms}");
     }
     // Of the tenant, those of other cases are among them.
     let mut of_tenant = listed(&Within::Tenant, None, Some((0, EntryId(0))), usize::MAX).await;

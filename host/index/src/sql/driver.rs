@@ -26,9 +26,9 @@ use super::{
 };
 use crate::{
     Area, AttachOutcome, Attachment, Caps, Departed, Departure, Durability, Entry, EntryDetails, EntryId,
-    EntryUses, Facts, Index, IndexError, LeastRecent, LeastRecentPage, Leaving, LeavingId, MatchKind,
-    NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Near, Probe, REFUSED_FOR_MS, RepositoryName, Reservation, Room, Slot,
-    Trust, Upload, UploadId, Within, fresh_upload_name, latest_names, ledger::Place, summed, unavailable,
+    EntryUses, Facts, Index, IndexError, LeastRecent, Leaving, LeavingId, MatchKind, NOT_FOR_DEFAULT,
+    NOT_OF_DEFAULT, Near, Probe, REFUSED_FOR_MS, RepositoryName, Reservation, Room, Slot, Trust, UnusedPage,
+    Upload, UploadId, Within, fresh_upload_name, latest_names, ledger::Place, summed, unavailable,
 };
 
 /// Makes a call of a statement as the tenant.
@@ -273,11 +273,7 @@ where
         call!(self, "listing entries by last use", Always, |db| within::least_recent::<D, _>(db, &page))
     }
 
-    async fn least_recent_details(
-        &self,
-        page: &LeastRecent,
-        used_after_ms: u64,
-    ) -> Result<LeastRecentPage, IndexError> {
+    async fn list_unused(&self, page: &LeastRecent, used_after_ms: u64) -> Result<UnusedPage, IndexError> {
         let page = page.clone();
         call!(self, "listing details by last use", Always, |db| within::unused::<D>(db, &page, used_after_ms))
     }

@@ -12,7 +12,7 @@ use super::{
     tenant::TenantConnection,
 };
 use crate::{
-    Detailed, Entry, EntryId, KeyRule, LeastRecent, LeastRecentPage, MatchKind, Near, Slot, Trust, Upload,
+    Detailed, Entry, EntryId, KeyRule, LeastRecent, MatchKind, Near, Slot, Trust, UnusedPage, Upload,
     UploadId, Within,
     within::{Listed, MAX_LONG_KEYS},
 };
@@ -172,13 +172,13 @@ pub(super) async fn least_recent<D: WithinStatements, L: ListedRow>(
     Ok(found)
 }
 
-/// See [`least_recent_details`](crate::Index::least_recent_details).
+/// See [`list_unused`](crate::Index::list_unused).
 pub(super) async fn unused<D: WithinStatements>(
     db: &mut TenantConnection<'_, D::Connection>,
     page: &LeastRecent,
     used_after_ms: u64,
-) -> Result<LeastRecentPage, Fault> {
-    Ok(LeastRecentPage::of(least_recent::<D, Detailed>(db, page).await?, page, used_after_ms))
+) -> Result<UnusedPage, Fault> {
+    Ok(UnusedPage::of(least_recent::<D, Detailed>(db, page).await?, page, used_after_ms))
 }
 
 /// See [`uploads_in_scope`](crate::Index::uploads_in_scope).

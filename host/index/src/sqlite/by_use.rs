@@ -11,7 +11,7 @@ use super::{
     tenant::TenantConnection,
 };
 use crate::{
-    Detailed, Entry, EntryId, EntryOrder, LeastRecent, LeastRecentPage, Trust, Within, facts::detail_columns,
+    Detailed, Entry, EntryId, EntryOrder, LeastRecent, Trust, UnusedPage, Within, facts::detail_columns,
     within::is_in_use,
 };
 
@@ -138,16 +138,16 @@ pub(super) fn least_recent(conn: TenantConnection<'_>, page: &LeastRecent) -> ru
     list(conn, page, false, rows::entry)
 }
 
-/// See [`crate::Index::least_recent_details`].
-pub(super) fn least_recent_details(
+/// See [`crate::Index::list_unused`].
+pub(super) fn list_unused(
     conn: TenantConnection<'_>,
     page: &LeastRecent,
     used_after_ms: u64,
-) -> rusqlite::Result<LeastRecentPage> {
+) -> rusqlite::Result<UnusedPage> {
     let seen = list(conn, page, true, |row| Seen::read(row, used_after_ms))?;
     let next = seen.last().filter(|_| seen.len() >= page.limit).map(Placed::place);
     let entries = seen.into_iter().filter_map(|seen| seen.listed).map(|listed| *listed).collect();
-    Ok(LeastRecentPage { entries, next })
+    Ok(UnusedPage { entries, next })
 }
 
 fn list<L: Placed>(

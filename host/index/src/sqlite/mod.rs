@@ -46,9 +46,9 @@ use self::{
 };
 use super::{
     Area, AttachOutcome, Attachment, Caps, Departed, Departure, Durability, Entry, EntryDetails, EntryId,
-    EntryUses, Facts, Index, IndexError, KeyRule, LeastRecent, LeastRecentPage, Leaving, LeavingId,
-    MatchKind, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Near, Probe, REFUSED_FOR_MS, RepositoryName, Reservation,
-    Room, Slot, Trust, Upload, UploadId, Within, latest_names, summed, unavailable,
+    EntryUses, Facts, Index, IndexError, KeyRule, LeastRecent, Leaving, LeavingId, MatchKind,
+    NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Near, Probe, REFUSED_FOR_MS, RepositoryName, Reservation, Room, Slot,
+    Trust, UnusedPage, Upload, UploadId, Within, latest_names, summed, unavailable,
 };
 
 /// The index of a tenant in an SQLite database.
@@ -279,14 +279,8 @@ impl Index for SqliteIndex {
         self.read("listing by last use", |conn| by_use::least_recent(conn, &page))
     }
 
-    async fn least_recent_details(
-        &self,
-        page: &LeastRecent,
-        used_after_ms: u64,
-    ) -> Result<LeastRecentPage, IndexError> {
-        self.read("listing details by last use", |conn| {
-            by_use::least_recent_details(conn, page, used_after_ms)
-        })
+    async fn list_unused(&self, page: &LeastRecent, used_after_ms: u64) -> Result<UnusedPage, IndexError> {
+        self.read("listing details by last use", |conn| by_use::list_unused(conn, page, used_after_ms))
     }
 
     async fn uploads_in_scope(

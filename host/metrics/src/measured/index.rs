@@ -6,9 +6,8 @@ use async_trait::async_trait;
 use larder_common::TenantName;
 use larder_index::{
     Area, AttachOutcome, Attachment, Caps, Cause, Departed, Departure, Durability, Entry, EntryDetails,
-    EntryId, EntryUses, Facts, Index, IndexError, LeastRecent, LeastRecentPage, Leaving, LeavingId,
-    MatchKind, Near, Probe, RepositoryName, Reservation, Room, SavedBy, SavedPage, Slot, Trust, Upload,
-    UploadId, Within,
+    EntryId, EntryUses, Facts, Index, IndexError, LeastRecent, Leaving, LeavingId, MatchKind, Near, Probe,
+    RepositoryName, Reservation, Room, SavedBy, SavedPage, Slot, Trust, UnusedPage, Upload, UploadId, Within,
 };
 use larder_storage::{Digest, ObjectName, UploadName};
 
@@ -136,7 +135,7 @@ measured! {
     fn least_recent(
         &self, within: &Within, trust: Option<Trust>, after: Option<(u64, EntryId)>, limit: usize,
     ) -> Vec<Entry>;
-    fn least_recent_details(&self, page: &LeastRecent, used_after_ms: u64) -> LeastRecentPage;
+    fn list_unused(&self, page: &LeastRecent, used_after_ms: u64) -> UnusedPage;
     fn uploads_in_scope(&self, repository: &str, scope: &str, after: UploadId, limit: usize) -> Vec<Upload>;
     fn set_quarantined(&self, ids: &[EntryId], at_ms: Option<u64>) -> usize;
     fn find_saved(&self, by: &SavedBy, after: EntryId, limit: usize) -> SavedPage;
